@@ -1,0 +1,346 @@
+"""The speed of `bokehwire.protocol` against `bokeh.protocol` and against bare msgspec, as a Markdown table.
+
+    python -m benchmarks.protocol_codec
+
+All contestants get the same frames or the same content, in one run, one after the other in each round, so that
+whatever else the machine does hits all of them. Times are the medians of the rounds, in CPU time of the thread, with
+the garbage collector off, as in `timeit`. Bokeh's side of encoding starts from content too, not from models:
+serialising models is no part of the protocol. `connection` is what a user calls, with state, limits and events; `codec`
+is the decoder or encoder of the wire generation alone; `bare` is what msgspec needs for the same bytes with no checks.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+import bokeh
+import msgspec
+from bokeh.core.json_encoder import serialize_json
+from bokeh.document import Document
+from bokeh.layouts import column
+from bokeh.models import ColumnDataSource, DataTable, Model, TableColumn
+from bokeh.plotting import figure
+
+from bokehwire.protocol import Connection, Frame, Generation, Limits, PatchDoc, PullDocReply, Role, wire3, wire4
+
+GENERATION = Generation.V4 if bokeh.__version__.startswith("4") else Generation.V3
+WORDS = [
+    "lorem",
+    "ipsum",
+    "dolor",
+    "sit",
+    "amet",
+    "consectetur",
+    "adipiscing",
+    "elit",
+    "sed",
+    "do",
+    "eiusmod",
+    "tempor",
+    "incididunt",
+    "ut",
+    "labore",
+    "et",
+]
+MEGABYTES_5 = 5_000_000
+
+Call = Callable[[], Any]
+_protocol: Any = import_module("bokeh.protocol")
+_receiver: Any = import_module("bokeh.protocol.receiver")
+
+
+def plain(model: Model) -> dict[str, Any]:
+    """The content of a PUSH-DOC with this root, as it comes out of JSON."""
+    document = Document()
+    document.add_root(model)
+    return {"doc": json.loads(serialize_json(document.to_json()))}
+
+
+def figures(count: int, points: int) -> list[Model]:
+    """Figures with a line and markers, whose sources hold lists of numbers."""
+    numbers = random.Random(1)
+    made: list[Model] = []
+    for index in range(count):
+        plot = figure(width=300, height=200, title=f"Figure {index}", x_axis_label="time", y_axis_label="value")
+        xs, ys = ([numbers.random() * 100 for _ in range(points)] for _ in range(2))
+        plot.line(xs, ys, legend_label="line")
+        plot.scatter([1, 2, 3], [4, 5, 6])
+        made.append(plot)
+    return made
+
+
+def table(rows: int) -> DataTable:
+    """A table of text, a tenth of whose cells in one column are None."""
+    numbers = random.Random(2)
+
+    def text() -> str:
+        return " ".join(numbers.choices(WORDS, k=15))
+
+    source = ColumnDataSource(
+        {
+            "name": [f"row {index}" for index in range(rows)],
+            "text": [text() for _ in range(rows)],
+            "note": [None if index % 10 == 0 else text() for index in range(rows)],
+        }
+    )
+    return DataTable(source=source, columns=[TableColumn(field=name, title=name) for name in source.data])
+
+
+def patches() -> dict[str, dict[str, Any]]:
+    """The content of small patches."""
+    model = {"id": "p1001"}
+    streamed = {"type": "map", "entries": [[name, [0.25 * index for index in range(10)]] for name in ("t", "x", "y")]}
+    return {
+        "PATCH-DOC, a slider": {"events": [{"kind": "ModelChanged", "model": model, "attr": "value", "new": 42.5}]},
+        "PATCH-DOC, 10 rows streamed": {
+            "events": [{"kind": "ColumnsStreamed", "model": model, "attr": "data", "data": streamed, "rollover": None}]
+        },
+    }
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """The content of documents of about 5 MB: of everything, and of one thing each."""
+    return {
+        "dashboard": plain(column(*figures(40, 1500), table(9000))),
+        "models only": plain(column(*figures(40, 3))),
+        "text table only": plain(table(22_000)),
+    }
+
+
+def bokeh_decode(frames: Sequence[Frame]) -> Call:
+    """Bokeh's receiver on these frames."""
+    if GENERATION is Generation.V4:
+        receiver = _receiver.Receiver()
+
+        def decode() -> Any:
+            for frame in frames:
+                message = receiver.consume(frame)
+            return message
+
+        return decode
+    receiver = _receiver.Receiver(_protocol.Protocol())
+
+    async def consume() -> Any:
+        for frame in frames:
+            message = await receiver.consume(frame)
+        return message
+
+    def run() -> Any:
+        try:
+            consume().send(None)
+        except StopIteration as stop:
+            return stop.value
+
+    return run
+
+
+def bokeh_encode(kind: str, content: Any) -> Call:
+    """Bokeh's creation of a message from its content, and its frames."""
+    if GENERATION is Generation.V4:
+        message_class = _protocol.Message
+        return lambda: message_class(message_class.create_header(kind), content).fragments()
+    message_class = _protocol.SPEC[kind]
+
+    def encode() -> Any:
+        message = message_class(message_class.create_header(), {}, content)
+        return message.header_json, message.metadata_json, message.content_json
+
+    return encode
+
+
+def connected() -> tuple[Connection, Connection]:
+    """A client and a server after the handshake, without a limit on what is in flight."""
+    limits = Limits(max_pending=None)
+    client = Connection(id_factory=lambda: "c", limits=limits)
+    server = Connection(Role.SERVER, generation=GENERATION, limits=limits)
+    for frame in server.ack().frames:
+        client.receive_frame(frame)
+    return client, server
+
+
+def our_codec_decode(frames: Sequence[Frame]) -> Call:
+    """The decoder of the wire generation on these frames."""
+    decoder = (wire4.Decoder4 if GENERATION is Generation.V4 else wire3.Decoder3)(Limits(), False)
+
+    def decode() -> Any:
+        for frame in frames:
+            message = decoder.feed(frame)
+        return message
+
+    return decode
+
+
+def our_decode(client: Connection, frames: Sequence[Frame], *, pull: bool) -> Call:
+    """A connection on these frames, with the request that they answer in flight."""
+
+    def decode() -> Any:
+        if pull:
+            client.pull_doc()
+        for frame in frames:
+            event = client.receive_frame(frame)
+        return event
+
+    return decode
+
+
+_decode_header = msgspec.json.Decoder(wire3.Header).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_envelope = msgspec.json.Decoder(wire4.Envelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Outgoing(msgspec.Struct):
+    header: wire4.Header
+    content: Any
+    buffers: list[str]
+
+
+def bare_decode(frames: Sequence[Any], *, pull: bool) -> Call:
+    """The least that msgspec can do to make the same message of these frames."""
+
+    def build(msgid: str, reqid: str | None, content: Any) -> Any:
+        return PullDocReply(msgid, reqid, content) if pull else PatchDoc(msgid, content)
+
+    def decode_4() -> Any:
+        envelope = _decode_envelope(frames[0])
+        return build(envelope.header.msgid, envelope.header.reqid, envelope.content)
+
+    def decode_3() -> Any:
+        header = _decode_header(frames[0])
+        _decode_any(frames[1])
+        return build(header.msgid, header.reqid, _decode_any(frames[2]))
+
+    return decode_4 if GENERATION is Generation.V4 else decode_3
+
+
+def bare_encode(kind: str, content: Any) -> Call:
+    """The least that msgspec can do to make the same frames of this content."""
+
+    def encode_4() -> Any:
+        return (_encode(_Outgoing(wire4.Header("c", kind), content, [])).decode(),)
+
+    def encode_3() -> Any:
+        return _encode(wire3.Header("c", kind)).decode(), _encode({}).decode(), _encode(content).decode()
+
+    return encode_4 if GENERATION is Generation.V4 else encode_3
+
+
+def our_encode(kind: str, content: Any, *, codec: bool) -> Call:
+    """A connection's intent with this content, or the encoder of the wire generation alone."""
+    encode = wire4.encode if GENERATION is Generation.V4 else wire3.encode
+    limits = Limits()
+    if codec:
+        return lambda: encode(kind, "c", None, content, (), limits)
+    # A server's patch is the intent that leaves nothing in flight; a push can only come from a client.
+    if kind == "PATCH-DOC":
+        _client, server = connected()
+        return lambda: server.patch_doc(content)
+
+    def push() -> Any:
+        client, _server = connected()
+        return client.push_doc(content)
+
+    return push
+
+
+def medians(calls: Sequence[Call], seconds: float) -> list[float]:
+    """CPU seconds of each call: the median over rounds in which each has its turn."""
+    for call in calls:
+        call()
+    started = time.thread_time()
+    calls[0]()
+    repeat = max(1, int(0.002 / max(time.thread_time() - started, 1e-7)))
+    taken: list[list[float]] = [[] for _ in calls]
+    end = time.monotonic() + seconds
+    gc.collect()
+    gc.disable()
+    try:
+        while time.monotonic() < end or len(taken[0]) < 5:
+            for call, times in zip(calls, taken, strict=True):
+                started = time.thread_time()
+                for _ in range(repeat):
+                    call()
+                times.append((time.thread_time() - started) / repeat)
+    finally:
+        gc.enable()
+    return [statistics.median(times) for times in taken]
+
+
+def shown(seconds: float) -> str:
+    """A time with a unit that suits it."""
+    return f"{seconds * 1e6:.2f} us" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
+
+
+def row(name: str, size: int, calls: Sequence[Call], seconds: float) -> str:
+    """One line of the table, for (bokeh, connection, codec, bare)."""
+    theirs, connection, codec, bare = medians(calls, seconds)
+    times = " | ".join(map(shown, (theirs, connection, codec, bare)))
+    ratios = f"{theirs / connection:.1f} | {theirs / codec:.1f} | {theirs / bare:.1f}"
+    ratios += f" | {connection / bare:.2f} | {codec / bare:.2f}"
+    return f"| {name} | {size:,} | {times} | {ratios} |"
+
+
+def rows(seconds: float) -> Iterator[str]:
+    """Every line of the table."""
+    for name, content in patches().items():
+        client, server = connected()
+        frames = server.patch_doc(content).frames
+        size = sum(map(len, frames))
+        calls = (
+            bokeh_decode(frames),
+            our_decode(client, frames, pull=False),
+            our_codec_decode(frames),
+            bare_decode(frames, pull=False),
+        )
+        yield row(f"decode {name}", size, calls, seconds)
+        kind = "PATCH-DOC"
+        ours = our_encode(kind, content, codec=False), our_encode(kind, content, codec=True)
+        yield row(f"encode {name}", size, (bokeh_encode(kind, content), *ours, bare_encode(kind, content)), seconds)
+    for name, content in documents().items():
+        client, server = connected()
+        for frame in client.pull_doc().frames:
+            server.receive_frame(frame)
+        frames = server.pull_doc_reply("c", content).frames
+        client.receive_close()
+        client, _server = connected()
+        size = sum(map(len, frames))
+        calls = (
+            bokeh_decode(frames),
+            our_decode(client, frames, pull=True),
+            our_codec_decode(frames),
+            bare_decode(frames, pull=True),
+        )
+        yield row(f"decode PULL-DOC-REPLY, {name}", size, calls, seconds * 3)
+        kind = "PUSH-DOC"
+        ours = our_encode(kind, content, codec=False), our_encode(kind, content, codec=True)
+        calls = (bokeh_encode(kind, content), *ours, bare_encode(kind, content))
+        yield row(f"encode PUSH-DOC, {name}", size, calls, seconds * 3)
+
+
+def main(seconds: float = 3.0) -> None:
+    """Print the table.
+
+    Args:
+        seconds: How long to measure each small line; the large ones take three times as long.
+    """
+    print(f"Bokeh {bokeh.__version__}, Python {sys.version.split()[0]}, msgspec {msgspec.__version__}, ", end="")
+    print(f"generation {GENERATION.value}\n")
+    print(
+        "| | bytes | bokeh | connection | codec | bare "
+        "| bokeh/connection | bokeh/codec | bokeh/bare | connection/bare | codec/bare |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for line in rows(seconds):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
