@@ -1,0 +1,53 @@
+"""The conformance suite over the transports that come with the package."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from bokehwire.transports import Transport, resolve
+
+from .cleanup import use_once
+from .conformance import TransportConformance
+from .peer import Peer, PeerConnection
+from .running import connected, descriptors, no_complaints, timeless
+
+
+class TestTornado(TransportConformance):
+    def make_transport(self) -> Transport:
+        return resolve("tornado")
+
+
+class TestAiohttp(TransportConformance):
+    def make_transport(self) -> Transport:
+        return resolve("aiohttp")
+
+
+@pytest.mark.parametrize("name", ["tornado", "aiohttp"])
+def test_a_tornado_loop_in_the_calling_thread(name: str) -> None:
+    before = descriptors()
+    with no_complaints():
+        io_loop = IOLoop(make_current=False)
+        try:
+            for _ in range(2):
+                io_loop.run_sync(lambda: use_once(resolve(name)))
+        finally:
+            io_loop.close()
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("name", ["tornado", "aiohttp"])
+@timeless
+async def test_the_setting_says_how_long_to_wait_for_a_close_frame(name: str) -> None:
+    async def script(connection: PeerConnection) -> None:
+        await connection.accept()
+        await connection.read_close()
+        # tornado on its own gives a peer 5 seconds.
+        await asyncio.sleep(10)
+        await connection.send_close(1000)
+
+    async with Peer(script) as peer, connected(resolve(name), peer.url, close_timeout=15.0) as ws:
+        await ws.close(1000, "bye")
+        assert (ws.close_code, ws.close_reason) == (1000, "bye")
