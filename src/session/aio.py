@@ -1,0 +1,569 @@
+"""The asynchronous session, which is the real one: the blocking session is a thin face over it."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+
+from bokeh.document import Document
+
+from ..protocol import Generation, ServerInfoReply
+from ..transports import ConnectError, ConnectionOptions, HandshakeRefused, Transport, resolve
+from . import urls
+from .channel import Channel
+from .checks import check_numbers
+from .constants import DEFAULT_SERVER_WEBSOCKET_URL
+from .credentials import checked_id, new_session_id, new_token
+from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
+from .lifeline import Lifeline, weakly
+from .loop_runner import LoopRunner
+from .requests import Answered, Ask, Inbound, Lost, Reply, Request
+from .runner import Runner
+from .show import BrowserTarget, open_page
+from .sync import SyncEngine
+from .trouble import Trouble
+
+if TYPE_CHECKING:
+    from bokeh.client.states import ErrorReason
+    from bokeh.core.types import ID
+    from bokeh.models.ui import UIElement
+    from bokeh.util.browser import BrowserLike
+
+__all__ = ["AsyncClientSession"]
+
+T = TypeVar("T")
+
+_MAX_CLOSE_REASON = 123  # bytes; a control frame holds 125, of which the close code takes 2 (RFC 6455, section 5.5)
+
+
+class AsyncClientSession:
+    """A connection to one session of a Bokeh server, keeping a Document equal to the server's.
+
+    Everything happens on the asyncio loop on which the session connects: changes from the server are applied to
+    `document` as they arrive, and changes made to `document` are sent as they are made. Call `pull` or `push` first.
+    Use it as an asynchronous context manager, or call `close` at the end.
+
+    Args:
+        session_id: The name of the session on the server; None makes a new one.
+        websocket_url: The ws or wss URL of the application, whose path ends in "/ws".
+        arguments: HTTP request arguments for the application, by name; a sequence of values gives one several times.
+            They count only when the session is new.
+        max_message_size: The largest WebSocket message accepted from the server, in bytes.
+        transport: "tornado", "aiohttp", or a Transport.
+        connect_timeout: How long connecting may take, up to the server's ACK, in seconds; None for ever. It includes
+            the time the application needs to build a new session.
+        reply_timeout: How long to wait for the answer to a pull, a push or a round trip, in seconds; None for ever.
+        close_timeout: How long `close` waits for the server to confirm what was sent, and then for its close frame,
+            in seconds.
+        ping_interval: Seconds between two pings to the server, None for none. A server that computes for longer than
+            `ping_timeout` cannot answer them, so they are off unless asked for.
+        ping_timeout: How long to wait for a pong before the connection counts as lost, in seconds.
+        headers: Further HTTP headers for the handshake, such as an Authorization.
+        token: The session's token, or a function that makes one for each connection; None makes it from the session's
+            id and Bokeh's settings.
+        on_error: Called with each error that happens between two calls, such as a change that the server rejected. The
+            next call of the session raises it all the same. It is also told what the document's periodic, timeout and
+            next-tick callbacks raise, which is logged and not raised again.
+
+    Raises:
+        ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
+        TypeError: `session_id` is not text.
+        ImportError: The transport's library is not installed.
+    """
+
+    def __init__(
+        self,
+        session_id: str | None = None,
+        websocket_url: str = DEFAULT_SERVER_WEBSOCKET_URL,
+        arguments: Mapping[str, str | Sequence[str]] | None = None,
+        max_message_size: int = 20 * 1024 * 1024,
+        *,
+        transport: str | Transport = "tornado",
+        connect_timeout: float | None = 30.0,
+        reply_timeout: float | None = 60.0,
+        close_timeout: float = 10.0,
+        ping_interval: float | None = None,
+        ping_timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | Callable[[], str] | None = None,
+        on_error: Callable[[Exception], object] | None = None,
+        _runner: Runner | None = None,
+    ) -> None:
+        check_numbers(
+            max_message_size=max_message_size,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            close_timeout=close_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+        )
+        self._id: ID = checked_id(session_id) if session_id is not None else new_session_id()
+        self._url = websocket_url
+        self._transport = resolve(transport)
+        self._arguments = arguments
+        self._max_message_size = max_message_size
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._headers = headers
+        self._connect_timeout = connect_timeout
+        self._reply_timeout = reply_timeout
+        self._close_timeout = close_timeout
+        self._token = token
+        self._runner = _runner if _runner is not None else LoopRunner()
+        self._trouble = Trouble(self._id, on_error)
+        # Neither the loop nor the document keeps a session alive that the program has let go of.
+        self._engine = SyncEngine(weakly(self._post), self._runner.schedule, self._trouble.note)
+        self._runner.connect_to(weakly(self._handle), self._trouble.note_callback)
+        self._lifeline = Lifeline(self._engine)
+        weakref.finalize(self, self._lifeline.cut)
+        self._channel: Channel | None = None
+        self._turn = asyncio.Lock()  # connect, pull and push one at a time
+        self._connect_error: Exception | None = None
+        self._loss: ConnectionLost | None = None
+        self._loss_raised = False
+        self._closed = False
+        self._server_info: dict[str, Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.close()
+        except Exception as trouble:
+            if error is None:
+                raise
+            error.add_note(f"Closing the session also failed: {trouble}")
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server has acknowledged the session and the connection stands."""
+        return self._channel is not None and self._channel.is_open
+
+    @property
+    def document(self) -> Document | None:
+        """The document kept equal to the server's; None before the first pull or push."""
+        self._runner.pump()
+        return self._engine.document
+
+    @property
+    def id(self) -> ID:
+        """The name of the session on the server."""
+        return self._id
+
+    @property
+    def token(self) -> str:
+        """A token that authenticates the session, made anew from Bokeh's settings as they are now.
+
+        BOKEH_SIGN_SESSIONS and BOKEH_SECRET_KEY must be the same as on the server. It expires 300 s after it was made.
+        """
+        if callable(self._token):
+            return self._token()
+        if self._token is not None:
+            return self._token
+        return new_token(self._id)
+
+    @property
+    def url(self) -> str:
+        """The WebSocket URL of the application."""
+        return self._url
+
+    @property
+    def error_reason(self) -> ErrorReason | None:
+        """Why there is no connection, as `bokeh.client.states.ErrorReason`; None while there is none to give."""
+        from bokeh.client.states import ErrorReason
+
+        self._runner.pump()
+        if isinstance(self._connect_error, HandshakeRefused):
+            return ErrorReason.HTTP_ERROR
+        if self._connect_error is not None or self._loss is not None:
+            return ErrorReason.NETWORK_ERROR
+        return ErrorReason.NO_ERROR if self._closed else None
+
+    @property
+    def error_code(self) -> int | None:
+        """The HTTP status of a refused handshake or the close code of a lost connection.
+
+        None when the failure has no code, 0 when there was no failure.
+        """
+        self._runner.pump()
+        if isinstance(self._connect_error, HandshakeRefused):
+            return self._connect_error.status
+        if self._loss is not None:
+            return self._loss.code
+        return 0 if self._connect_error is None else None
+
+    @property
+    def error_detail(self) -> str:
+        """What is known of the failure, in words; empty when there was none."""
+        self._runner.pump()
+        error = self._connect_error or self._loss
+        return "" if error is None else str(error)
+
+    async def connect(self) -> None:
+        """Connect to the server. Does nothing when the session is connected.
+
+        Raises:
+            ConnectError: No connection could be made; the subclass says why. A later call tries again.
+            ConnectionLost: The session was connected, and the connection was lost.
+            SessionClosed: The session was closed.
+        """
+        self._check()
+        async with self._turn:
+            await self._connect()
+
+    async def close(self, why: str = "closed") -> None:
+        """Send what is pending, wait for the server to confirm it, and close the connection.
+
+        Does nothing when the session is closed or was never connected.
+
+        Args:
+            why: The close reason the server is given, at most 123 bytes in UTF-8.
+
+        Raises:
+            SessionClosed: The server did not confirm all changes within `close_timeout`; it names them. The connection
+                is closed all the same.
+            PatchRejected: The server rejected a change since the last call.
+            ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            ConnectionLost: The connection had been lost with changes unconfirmed, and no call has said so yet.
+        """
+        if self._closed:
+            return
+        if self._runner.is_dead or self._lifeline.is_inherited:
+            self._closed = True  # its loop has taken the connection with it, or it is the parent process's to close
+            self._engine.detach()
+            return
+        self._runner.check()
+        self._runner.pump()
+        try:
+            await self._hang_up(why)
+        finally:
+            self._runner.pump()
+            self._engine.detach()
+            self._runner.release()
+        self._trouble.raise_first()
+
+    def check_connection_errors(self) -> None:
+        """Raise what keeps the session from being connected, if anything does.
+
+        Raises:
+            ConnectError: There is no connection; the message says why. A 404 names the application's path and the URL.
+        """
+        self._runner.pump()
+        if self.connected:
+            return
+        if self._connect_error is not None:
+            raise self._connect_error
+        if self._loss is not None:
+            raise ConnectError(str(self._loss), url=self._url) from self._loss
+        state = "was closed" if self._closed else "has not connected yet: call connect() first"
+        raise ConnectError(f"the session {state} ({self._url}).", url=self._url)
+
+    async def pull(self) -> None:
+        """Load the server's document into `document`, connecting first if needed.
+
+        A second pull overwrites the contents of the same Document object. Nothing is changed on the server.
+
+        Raises:
+            ConnectError: No connection could be made.
+            RequestRefused: The server answered with an error.
+            ApplyError: The document cannot be built here; the one that was there is left as it is or emptied.
+            ReplyTimeout: The server did not answer within `reply_timeout`.
+            ConnectionLost: The connection was lost.
+            SessionClosed: The session was closed.
+        """
+        self._check()
+        async with self._turn:
+            await self._connect()
+            await self._answer(self._engine.pull())
+        self._trouble.raise_first()
+
+    async def push(self, document: Document | None = None) -> None:
+        """Overwrite the server's document with one of ours, connecting first if needed.
+
+        Args:
+            document: What to push; None takes `document`, or a new Document when there is none yet.
+
+        Raises:
+            ValueError: The session has another document already.
+            DocumentInUse: The document belongs to another open session.
+            ConnectError: No connection could be made.
+            RequestRefused: The server answered with an error.
+            ReplyTimeout: The server did not answer within `reply_timeout`.
+            ConnectionLost: The connection was lost.
+            SessionClosed: The session was closed.
+        """
+        if document is not None and not isinstance(document, Document):
+            raise TypeError(f"push takes a Document, not {type(document).__name__}.")
+        self._check()
+        async with self._turn:
+            current = self._engine.document
+            if document is not None and current is not None and document is not current:
+                raise ValueError(
+                    "this session has another document already. Change session.document, or make a new session to push "
+                    "a different one."
+                )
+            await self._connect()
+            if document is None:
+                document = current if current is not None else Document()
+            await self._answer(self._engine.push(document))
+        self._trouble.raise_first()
+
+    async def force_roundtrip(self) -> None:
+        """Wait until the server has processed all that was sent, and all that it sent meanwhile has been applied.
+
+        Raises:
+            PatchRejected: The server rejected a change.
+            ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            ReplyTimeout: The server did not answer within `reply_timeout`.
+            ConnectionLost: The connection was lost.
+            SessionClosed: The session was closed.
+            UsageError: The session is not connected yet.
+        """
+        self._require_connection()
+        await self._answer(self._engine.ask(Ask.ROUND_TRIP))
+        await self._until_settled()
+        self._trouble.raise_first()
+
+    async def request_server_info(self) -> dict[str, Any]:
+        """Ask for the versions of the server. The first answer is kept.
+
+        A Bokeh 4 server has no such request. There the answer is taken from the document, which names the version of
+        Bokeh that wrote it: the one pulled last, or else one that is pulled for this and thrown away.
+
+        Returns:
+            `{"version_info": {"bokeh": ..., "server": ...}}`, both versions as strings.
+
+        Raises:
+            RequestRefused: The server answered with an error.
+            ReplyTimeout: The server did not answer within `reply_timeout`.
+            ConnectionLost: The connection was lost.
+            SessionClosed: The session was closed.
+            UsageError: The session is not connected yet.
+        """
+        channel = self._require_connection()
+        if self._server_info is None:
+            if channel.generation is Generation.V3:
+                reply = await self._answer(self._engine.ask(Ask.SERVER_INFO))
+                if not isinstance(reply, ServerInfoReply) or not isinstance(reply.content, dict):
+                    raise ApplyError(f"the server answered a SERVER-INFO-REQ with {type(reply).__name__}.")
+                self._server_info = reply.content
+            else:
+                version = self._engine.server_version or await self._ask_version()
+                self._server_info = {"version_info": {"bokeh": version, "server": version}}
+        self._trouble.raise_first()
+        return self._server_info
+
+    async def show(self, obj: UIElement | None = None, browser: str | None = None, new: BrowserTarget = "tab") -> None:
+        """Open the session's page in a browser. The session need not be connected for that, unless `obj` is given.
+
+        Args:
+            obj: A layout, plot or widget that is added to the document's roots if it is not one of them.
+            browser: The name of a browser as in the standard library's `webbrowser`; None takes the default.
+            new: "tab", "window" or "same".
+
+        Raises:
+            ValueError: `new` is none of the three.
+            UsageError: `obj` is given and there is no document yet.
+        """
+        await self._show(obj, browser, new, None)
+
+    async def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
+        """Wait until a predicate holds. It is evaluated at once, and after each change from the server.
+
+        Args:
+            predicate: Gives a true value when the wait is over.
+            timeout: In seconds, None for ever.
+
+        Returns:
+            The predicate's true value.
+
+        Raises:
+            WaitTimeout: The predicate did not hold in time.
+            PatchRejected: The server rejected a change.
+            ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            ConnectionLost: The connection was lost.
+            SessionClosed: The session was closed.
+        """
+
+        def condition() -> tuple[T] | None:
+            value = predicate()
+            if value:
+                return (value,)
+            self._check_state()
+            return None
+
+        self._runner.check()
+        found = await self._runner.wait(condition, timeout, callbacks=True)
+        if found is None:
+            assert timeout is not None
+            raise WaitTimeout(f"the condition did not hold within {timeout} s.", timeout=timeout)
+        return found[0]
+
+    async def run_until_closed(self) -> None:
+        """Process changes from the server and the document's callbacks until the session is closed from either side.
+
+        Raises:
+            PatchRejected: The server rejected a change.
+            ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            ConnectionLost: The connection was lost with changes unconfirmed.
+        """
+
+        def condition() -> bool:
+            self._trouble.raise_first()
+            return self._closed or self._loss is not None or self._channel is None
+
+        self._runner.check()
+        await self._runner.wait(condition, None, callbacks=True)
+        if self._loss is not None and self._loss.unconfirmed:
+            self._raise_loss(self._loss)
+
+    async def _hang_up(self, why: str) -> None:
+        """Close the connection. Unlike `close`, touches neither document nor inbox, so that any thread may do it."""
+        self._closed = True
+        unconfirmed: tuple[str, ...] = ()
+        if self._channel is not None:
+            reason = why.encode()[:_MAX_CLOSE_REASON].decode(errors="ignore")
+            unconfirmed = await self._runner.perform(self._channel.close(reason, self._close_timeout))
+        if self._loss is not None:
+            if self._loss.unconfirmed and not self._loss_raised:
+                self._trouble.note(self._loss)
+        elif unconfirmed:
+            self._trouble.note(
+                SessionClosed(
+                    f"the session was closed before the server confirmed {len(unconfirmed)} changes: "
+                    f"{'; '.join(unconfirmed[:5])}{' ...' if len(unconfirmed) > 5 else ''}",
+                    unconfirmed=unconfirmed,
+                )
+            )
+
+    async def _connect(self) -> None:
+        self._check()
+        if self._channel is not None:
+            return
+        self._connect_error = None
+        try:
+            channel = Channel(
+                self._transport, self._options(), timeout=self._connect_timeout, deliver=self._runner.deliver
+            )
+            await self._runner.perform(channel.open())
+        except ConnectError as error:
+            self._connect_error = error
+            raise
+        self._runner.adopt(channel)
+        self._channel = self._lifeline.channel = channel
+        if self._closed:  # by another thread, meanwhile
+            await self._runner.perform(channel.abandon())
+            self._check_state()
+
+    def _options(self) -> ConnectionOptions:
+        urls.check_websocket_url(self._url)
+        return ConnectionOptions(
+            url=urls.with_arguments(self._url, self._arguments),
+            subprotocols=("bokeh", self.token),
+            headers=dict(self._headers or {}),
+            connect_timeout=self._connect_timeout,
+            close_timeout=self._close_timeout,
+            max_message_size=self._max_message_size,
+            ping_interval=self._ping_interval,
+            ping_timeout=self._ping_timeout,
+        )
+
+    async def _answer(self, request: Request) -> Reply:
+        """Wait for the reply to a request, handling what arrives before it."""
+        try:
+            settled = await self._runner.wait(lambda: request.done, self._reply_timeout)
+        except BaseException:
+            request.abandoned = True
+            raise
+        if not settled:
+            request.abandoned = True
+            raise self._reply_timeout_of(request.ask.value)
+        if request.error is not None:
+            self._loss_raised = self._loss_raised or request.error is self._loss
+            raise request.error
+        assert request.reply is not None
+        return request.reply
+
+    async def _until_settled(self) -> None:
+        """Wait until conflicts with changes of the server are settled."""
+        settled = await self._runner.wait(lambda: self._engine.is_settled, self._reply_timeout)
+        if not settled:
+            raise self._reply_timeout_of("PULL-DOC-REQ")
+
+    def _reply_timeout_of(self, asked: str) -> ReplyTimeout:
+        assert self._reply_timeout is not None
+        return ReplyTimeout(
+            f"{self._url} did not answer the {asked} within {self._reply_timeout} s. Is the server busy? Try again, or "
+            "raise reply_timeout.",
+            request=asked,
+            timeout=self._reply_timeout,
+        )
+
+    async def _ask_version(self) -> str:
+        versions: list[str] = []
+
+        def read(reply: Reply) -> None:
+            match getattr(reply, "content", None):
+                case {"doc": {"version": str(version)}}:
+                    versions.append(version)
+                case _:
+                    raise ApplyError("the server's document does not name its version.")
+
+        await self._answer(self._engine.ask(Ask.PULL, read))
+        return versions[0]
+
+    async def _show(
+        self, obj: UIElement | None, browser: str | None, new: BrowserTarget, controller: BrowserLike | None
+    ) -> None:
+        if obj is not None:
+            self._check()
+            document = self.document
+            if document is None:
+                raise UsageError("there is no document to add to yet: call pull() or push() first.")
+            if obj not in document.roots:
+                document.add_root(obj)
+        if self.connected:
+            await self.force_roundtrip()  # the page must find what was just added
+        open_page(urls.page_url(self._url, self._id), browser, new, controller)
+
+    def _post(self, request: Request) -> None:
+        assert self._channel is not None
+        refusal = self._channel.post(request)
+        if refusal is not None:
+            self._engine.handle(Answered(request, None, refusal))
+
+    def _handle(self, inbound: Inbound) -> None:
+        if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):
+            self._loss = inbound.error
+        self._engine.handle(inbound)
+
+    def _check(self) -> None:
+        """Raise what keeps a call from being useful."""
+        if self._lifeline.is_inherited:
+            raise UsageError("this session belongs to the process that made it. Make a new one after a fork.")
+        self._runner.check()
+        self._runner.pump()
+        self._check_state()
+
+    def _check_state(self) -> None:
+        self._trouble.raise_first()
+        if self._closed:
+            raise SessionClosed("the session was closed. Make a new one to go on.")
+        if self._loss is not None:
+            self._raise_loss(self._loss)
+
+    def _raise_loss(self, loss: ConnectionLost) -> NoReturn:
+        self._loss_raised = True
+        raise loss.with_traceback(None)
+
+    def _require_connection(self) -> Channel:
+        self._check()
+        if self._channel is None:
+            raise UsageError("the session is not connected: call connect(), pull() or push() first.")
+        return self._channel

@@ -1,0 +1,133 @@
+"""Driving an event loop of the caller's, in the caller's thread, for the length of one call."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from tornado.ioloop import IOLoop
+
+__all__ = ["drive", "event_loop_of", "in_loop", "run_from_outside"]
+
+T = TypeVar("T")
+
+_PATIENCE = 1.0  # seconds to wait for the loop
+_RUNNING = (
+    "a blocking call cannot drive the session's io_loop, which is running already. Leave io_loop out, or use "
+    "AsyncClientSession on it."
+)
+_LOOK_EVERY = 0.05  # seconds between two looks at whether the loop is still driven
+
+
+def event_loop_of(io_loop: IOLoop | asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+    """Find the asyncio loop behind what a caller gave as `io_loop`.
+
+    Args:
+        io_loop: A Tornado IOLoop, or an asyncio loop.
+
+    Returns:
+        The asyncio loop.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    loop = getattr(io_loop, "asyncio_loop", io_loop)
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        raise TypeError(f"io_loop must be a Tornado IOLoop or an asyncio loop, not {type(io_loop).__name__}.")
+    return loop
+
+
+def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], turn: threading.RLock) -> T:
+    """Run a loop in the calling thread until a coroutine is done.
+
+    Args:
+        loop: A loop that is not running.
+        coroutine: What to run on it. An interruption cancels it before it propagates.
+        turn: Held while the loop is driven. A thread that only finishes closing a session holds it for a moment.
+
+    Returns:
+        What the coroutine returned.
+
+    Raises:
+        UsageError: The loop is running or closed, or the thread is inside another event loop.
+    """
+    if not turn.acquire(timeout=_PATIENCE):
+        coroutine.close()
+        raise UsageError(_RUNNING)
+    try:
+        problem = _why_not(loop)
+        if problem:
+            coroutine.close()
+            raise UsageError(problem)
+        task = loop.create_task(coroutine)
+        try:
+            return loop.run_until_complete(task)
+        except BaseException:
+            if not task.done():
+                task.cancel()
+                loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            raise
+    finally:
+        turn.release()
+
+
+def in_loop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether the calling code runs inside a certain loop.
+
+    Args:
+        loop: The loop.
+    """
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def run_from_outside(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], turn: threading.RLock) -> T:
+    """Run a coroutine on a loop that another thread drives, and drive it here if that thread stops before it is done.
+
+    Args:
+        loop: The loop.
+        coroutine: What to run on it.
+        turn: Held by the thread that drives the loop.
+
+    Returns:
+        What the coroutine returned.
+    """
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+    async def finish() -> None:
+        await asyncio.wait([asyncio.wrap_future(future)])
+
+    while True:
+        concurrent.futures.wait([future], timeout=_LOOK_EVERY)
+        if future.done():
+            return future.result()
+        if turn.acquire(blocking=False):
+            try:
+                if not loop.is_running() and not loop.is_closed():
+                    drive(loop, finish(), turn)
+            finally:
+                turn.release()
+
+
+def _why_not(loop: asyncio.AbstractEventLoop) -> str:
+    """Say why a loop cannot be driven here and now; empty when it can."""
+    if loop.is_closed():
+        return "the io_loop of this session is closed."
+    if loop.is_running():
+        return _RUNNING
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return ""
+    return (
+        "a blocking call with io_loop cannot be made inside another event loop. Leave io_loop out: the connection is "
+        "then served by a background thread."
+    )

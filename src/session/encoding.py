@@ -1,0 +1,198 @@
+"""Bokeh's documents and events to wire content, and back.
+
+Everything is encoded at once, buffers included, so that what the program changes afterwards cannot change what is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
+from bokeh.core.serialization import Buffer as BokehBuffer
+from bokeh.core.serialization import Serialized, Serializer
+from bokeh.document.events import (
+    ColumnDataChangedEvent,
+    ColumnsPatchedEvent,
+    ColumnsStreamedEvent,
+    DocumentPatchedEvent,
+    MessageSentEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+    RootRemovedEvent,
+    TitleChangedEvent,
+)
+
+from ..protocol import Buffer
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+__all__ = ["Encoded", "describe", "describe_wire_event", "encode_document", "encode_event", "to_bokeh"]
+
+_encoder = msgspec.json.Encoder()
+
+
+def _encode(content: Any) -> msgspec.Raw:
+    """Write JSON as Bokeh does, which unlike msgspec escapes lone surrogates and takes integers of any size."""
+    try:
+        return msgspec.Raw(_encoder.encode(content))
+    except (UnicodeEncodeError, OverflowError):
+        return msgspec.Raw(json.dumps(content, allow_nan=False).encode())
+
+
+class Encoded(NamedTuple):
+    """Wire content that no longer refers to any live object.
+
+    Attributes:
+        content: The JSON value, already encoded.
+        buffers: The binary buffers it refers to by id.
+    """
+
+    content: msgspec.Raw
+    buffers: tuple[Buffer, ...]
+
+
+class _WireSerializer(Serializer):
+    """Bokeh's serializer, leaving references instead of Buffer objects in its output.
+
+    Bokeh's JSON encoder makes that exchange while it writes; msgspec would take the dataclass for plain content.
+    """
+
+    def _encode_bytes(self, obj: bytes | memoryview) -> Any:
+        representation = super()._encode_bytes(obj)
+        data = representation["data"]
+        if isinstance(data, BokehBuffer):
+            representation["data"] = data.ref
+        return representation
+
+    def finish(self, content: Any) -> Encoded:
+        buffers = tuple(Buffer(buffer.id, buffer.to_bytes()) for buffer in self.buffers)
+        return Encoded(_encode(content), buffers)
+
+
+def encode_event(document: Document, event: DocumentPatchedEvent) -> Encoded:
+    """Encode one change of a document as it stands now.
+
+    Models that the other side does not know yet are written out whole, all others as references.
+
+    Args:
+        document: The document the event belongs to.
+        event: The change.
+
+    Returns:
+        One element of a PATCH-DOC's "events", with its buffers.
+
+    Raises:
+        bokeh.core.serialization.SerializationError: The new value has a type that Bokeh cannot serialize.
+    """
+    serializer = _WireSerializer(references=document.models.synced_references)
+    content = serializer.encode(event)
+    document.models.flush_synced(lambda model: not serializer.has_ref(model))
+    return serializer.finish(content)
+
+
+def encode_document(document: Document) -> Encoded:
+    """Encode a whole document as the content of a PUSH-DOC.
+
+    Args:
+        document: The document. All its models count as known to the other side afterwards.
+
+    Returns:
+        The content `{"doc": ...}`, with its buffers.
+
+    Raises:
+        bokeh.core.serialization.SerializationError: A value has a type that Bokeh cannot serialize.
+    """
+    serialized = document.to_json(deferred=True)
+    content = (
+        _without_buffer_objects({"doc": serialized.content}) if serialized.buffers else {"doc": serialized.content}
+    )
+    buffers = tuple(Buffer(buffer.id, buffer.to_bytes()) for buffer in serialized.buffers)
+    return Encoded(_encode(content), buffers)
+
+
+def to_bokeh(content: Any, buffers: Sequence[Buffer]) -> Serialized[Any]:
+    """Pack decoded wire content for Bokeh's deserializer.
+
+    Args:
+        content: The decoded JSON value.
+        buffers: The buffers it refers to.
+
+    Returns:
+        Bokeh's pair of content and buffers. Bokeh may change the content in place.
+    """
+    return Serialized(content, [BokehBuffer(cast(Any, buffer.id), bytes(buffer.data)) for buffer in buffers])
+
+
+def describe(event: DocumentPatchedEvent) -> str:
+    """Name a change in a few words, for error messages.
+
+    Args:
+        event: The change.
+
+    Returns:
+        A text such as "Slider(id='p1002').value changed".
+    """
+    match event:
+        case ModelChangedEvent():
+            return f"{_name(event.model)}.{event.attr} changed"
+        case ColumnDataChangedEvent():
+            return f"{_name(event.model)}.{event.attr} replaced"
+        case ColumnsStreamedEvent():
+            return f"{_name(event.model)}.{event.attr} streamed"
+        case ColumnsPatchedEvent():
+            return f"{_name(event.model)}.{event.attr} patched"
+        case RootAddedEvent():
+            return f"root {_name(event.model)} added"
+        case RootRemovedEvent():
+            return f"root {_name(event.model)} removed"
+        case TitleChangedEvent():
+            return f"title changed to {event.title!r}"
+        case MessageSentEvent():
+            return f"message {event.msg_type!r} sent"
+        case _:
+            return type(event).__name__
+
+
+def describe_wire_event(event: object) -> str:
+    """Name a change that is still in its wire form, which may be malformed, for error messages.
+
+    Args:
+        event: One element of a PATCH-DOC's "events".
+
+    Returns:
+        A text such as "ModelChanged of model p1002, attribute value".
+    """
+    if not isinstance(event, dict):
+        return f"a {type(event).__name__} where an event was expected"
+    model = event.get("model")
+    text = f"{event.get('kind', 'an event without a kind')}"
+    if isinstance(model, dict) and "id" in model:
+        text += f" of model {model['id']}"
+    for key in ("attr", "msg_type", "title"):
+        if key in event:
+            text += f", {key} {event[key]!r}"
+    return text
+
+
+def _name(model: Any) -> str:
+    return f"{type(model).__name__}(id={model.id!r})"
+
+
+def _without_buffer_objects(value: Any) -> Any:
+    """Replace Bokeh's Buffer objects by their references, in a tree that `Document.to_json` made and handed over."""
+    stack: list[Any] = [value]
+    while stack:
+        node = stack.pop()
+        items: Iterable[tuple[Any, Any]] = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, item in items:
+            if isinstance(item, BokehBuffer):
+                node[key] = item.ref
+            elif isinstance(item, (dict, list)):
+                stack.append(item)
+            elif isinstance(item, tuple):
+                node[key] = replacement = list(item)
+                stack.append(replacement)
+    return value

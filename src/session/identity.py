@@ -1,0 +1,138 @@
+"""Ids that nobody else has: every process numbers its models alike, and sessions bring models of several together.
+
+Bokeh counts p1001, p1002, ... in each process. A model made here after a pull can have the id of one that the server
+made, and the server then takes the one for the other, without an error: of 150 Divs added to a pulled document, 5
+vanished. So a model whose id was counted gets a globally unique one before the server first hears of it. Any other id
+is left alone, and so are all ids when BOKEH_SIMPLE_IDS is set; a collision is then an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
+
+from bokeh.document.events import ModelChangedEvent, RootAddedEvent
+from bokeh.model import Model, collect_models
+from bokeh.util.serialization import make_globally_unique_id
+
+from .errors import DuplicateModelId
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.document.events import DocumentPatchedEvent
+
+__all__ = ["Acquaintance", "defined_ids"]
+
+_DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
+_COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
+
+
+class Acquaintance:
+    """The models of one document that its server knows, by id.
+
+    Bokeh's own record is not enough: it is kept by id alone, so that of two models with the same id it forgets one.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
+        self._arriving: frozenset[str] = frozenset()
+
+    @contextmanager
+    def receiving(self, document: Document, content: Any) -> Iterator[None]:
+        """Take note of the models that the server sends, while they are built and handlers may use them already.
+
+        Args:
+            document: The document they become part of.
+            content: The decoded wire content, a document or some events.
+        """
+        arriving = self._arriving = defined_ids(content)
+        try:
+            yield
+        finally:
+            self._arriving = frozenset()
+            for identity in arriving:
+                model = document.models.get_by_id(cast(Any, identity))
+                if model is not None:
+                    self._known[identity] = model
+
+    def introduce_document(self, document: Document) -> None:
+        """Make sure of the ids of all models of a document, before it is pushed.
+
+        Args:
+            document: The document.
+
+        Raises:
+            DuplicateModelId: Two models have the same id, and the program chose it.
+        """
+        self._introduce(document, _reachable(document))
+
+    def introduce_event(self, document: Document, event: DocumentPatchedEvent) -> None:
+        """Make sure of the ids of the models that a change brings into a document, before it is sent.
+
+        Args:
+            document: The document.
+            event: The change.
+
+        Raises:
+            DuplicateModelId: Two models have the same id, and the program chose it.
+        """
+        match event:
+            case RootAddedEvent(model=model):
+                self._introduce(document, model.references())
+            case ModelChangedEvent(new=value):
+                self._introduce(document, collect_models(value))
+
+    def _introduce(self, document: Document, models: Iterable[Model]) -> None:
+        newcomers = {model for model in models if not self._is_known(model)}
+        if not newcomers:
+            return
+        taken = {str(model.id): model for model in _reachable(document) if model not in newcomers}
+        keep = "BOKEH_SIMPLE_IDS" in os.environ
+        for model in newcomers:
+            if not keep and _COUNTED.fullmatch(model.id):
+                cast(Any, model)._id = make_globally_unique_id()
+            other = taken.setdefault(str(model.id), model)
+            if other is not model:
+                raise DuplicateModelId(
+                    f"{model!r} and {other!r} both have the id {model.id!r}, and the server would take one for the "
+                    "other. Give each model an id of its own, or unset BOKEH_SIMPLE_IDS."
+                )
+        document.models.recompute()
+        document.models.flush_synced(lambda model: model in newcomers)
+        self._known.update({str(model.id): model for model in newcomers})
+
+    def _is_known(self, model: Model) -> bool:
+        return self._known.get(str(model.id)) is model or model.id in self._arriving
+
+
+def _reachable(document: Document) -> set[Model]:
+    models: set[Model] = set()
+    return models.union(*(root.references() for root in document.roots))
+
+
+def defined_ids(content: Any) -> frozenset[str]:
+    """Find the ids of the models that wire content writes out whole. Columns of data hold none, and are passed over.
+
+    Args:
+        content: Decoded wire content, a document or events.
+
+    Returns:
+        The ids.
+    """
+    found: set[str] = set()
+    stack: list[Any] = [content]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            identity = node.get("id")
+            if node.get("type") == "object" and isinstance(identity, str):
+                found.add(identity)
+            if node.get("type") != "ndarray" and node.get("kind") not in _DATA_EVENTS:
+                stack.extend(value for value in node.values() if isinstance(value, dict | list))
+        else:
+            stack.extend(value for value in node if isinstance(value, dict | list))
+    return frozenset(found)

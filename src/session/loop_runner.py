@@ -1,0 +1,163 @@
+"""A runner for sessions that live on one asyncio loop: the asynchronous ones, and the blocking ones with an io_loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from .callbacks import CallbackSchedule, DueCallback
+from .channel import Channel
+from .errors import UsageError
+from .requests import Inbound
+from .runner import Handler, Trouble
+
+__all__ = ["LoopRunner"]
+
+T = TypeVar("T")
+
+
+class LoopRunner:
+    """Everything happens on one asyncio loop: the connection, the document, its callbacks and the waiting."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.schedule = CallbackSchedule(time.monotonic, self._schedule_changed)
+        self._waiters: dict[asyncio.Future[Any], Callable[[], Any]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: set[asyncio.Future[object]] = set()
+
+    @property
+    def is_handling(self) -> bool:
+        """Whether the calling thread is inside a handler: no matter, since nothing blocks on this loop."""
+        return False
+
+    def connect_to(self, handle: Handler, trouble: Trouble) -> None:
+        """Say who handles what arrives, and who is told of a callback that raises."""
+        self._handle = handle
+        self._trouble = trouble
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the session's loop is closed."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def check(self) -> None:
+        """Raise UsageError when another loop than the session's is running."""
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise UsageError(
+                "this session belongs to the event loop on which it connected. Use it there, or make one session per "
+                "loop."
+            )
+
+    async def perform(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine here, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        return await coroutine
+
+    def adopt(self, channel: Channel) -> None:
+        """Do nothing: the loop's owner ends the loop."""
+
+    def deliver(self, inbound: Inbound) -> None:
+        """Handle what arrived at once."""
+        try:
+            self._handle(inbound)
+        except (KeyboardInterrupt, SystemExit) as interruption:
+            # Raised by a handler of the program. It must leave the loop, and must not end the reader on its way.
+            asyncio.get_running_loop().call_soon(_raise, interruption)
+        self._notify()
+
+    def pump(self) -> None:
+        """Do nothing: what arrives is handled at once."""
+
+    def release(self) -> None:
+        """Cancel the asynchronous document callbacks that are still running."""
+        for task in self._running:
+            task.cancel()
+
+    async def wait(self, condition: Callable[[], T], timeout: float | None, *, callbacks: bool = False) -> T | None:
+        """Await a condition; document callbacks run whenever the loop does."""
+        value = condition()
+        if value:
+            return value
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiters[future] = condition
+        try:
+            await asyncio.wait([future], timeout=timeout)
+            return future.result() if future.done() else None
+        finally:
+            future.cancel()
+            self._waiters.pop(future, None)
+
+    def _notify(self) -> None:
+        for future, condition in list(self._waiters.items()):
+            if future.done():
+                continue
+            try:
+                value = condition()
+            except StopIteration as error:  # which a future does not take
+                future.set_exception(RuntimeError(f"the condition raised {error!r}"))
+            except BaseException as error:  # also an interruption: it is for the one who waits, not for the reader
+                future.set_exception(error)
+            else:
+                if value:
+                    future.set_result(value)
+
+    def _schedule_changed(self) -> None:
+        """Follow a change of the schedule, which any thread may have made."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._arm)
+
+    def _arm(self) -> None:
+        """Set the timer to the next document callback."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self.schedule.next_due()
+        if due is not None and self._loop is not None and not self._loop.is_closed():
+            self._timer = self._loop.call_later(max(0.0, due - time.monotonic()), self._run_due)
+
+    def _run_due(self) -> None:
+        self._timer = None
+        due = deque(self.schedule.take_due())
+        try:
+            while due:
+                entry = due.popleft()
+                if self.schedule.is_current(entry):
+                    self._start(entry)
+        finally:
+            for entry in due:  # an interruption has come between
+                self.schedule.put_back(entry)
+            self._arm()
+            self._notify()
+
+    def _start(self, entry: DueCallback) -> None:
+        rest: Awaitable[object] | None = None
+        try:
+            rest = entry.start()
+        except Exception as error:
+            self._trouble(error)
+        finally:
+            if rest is None:
+                self.schedule.finished(entry)
+        if rest is None:
+            return
+        task = asyncio.ensure_future(rest)
+        self._running.add(task)
+        task.add_done_callback(lambda done: self._finish(entry, done))
+
+    def _finish(self, entry: DueCallback, task: asyncio.Future[object]) -> None:
+        self._running.discard(task)
+        self.schedule.finished(entry)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._trouble(error)
+        self._arm()
+        self._notify()
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -1,0 +1,104 @@
+"""The portal: one background thread with one asyncio loop, for the I/O of every blocking session of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from .channel import Channel
+
+__all__ = ["Portal"]
+
+T = TypeVar("T")
+
+_JOIN_TIMEOUT = 5.0
+
+
+class Portal:
+    """A thread that runs coroutines for others. Use `Portal.current()`, which starts it at the first need."""
+
+    _current: Portal | None = None
+    _guard = threading.Lock()
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._pid = os.getpid()
+        self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+        self._thread = threading.Thread(target=self._run, name="bokehwire", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def current(cls) -> Portal:
+        """Give the process's portal, starting it if there is none, or if a fork has left its thread behind."""
+        with cls._guard:
+            portal = cls._current
+            if portal is None or portal._pid != os.getpid():
+                if portal is None:
+                    atexit.register(cls._stop_current)
+                cls._current = portal = Portal()
+            return portal
+
+    def watch(self, channel: Channel) -> None:
+        """Make sure that a channel which its session never closes does not outlive the interpreter's exit.
+
+        Args:
+            channel: A channel that lives on this portal's loop. It is not kept alive.
+        """
+        self._channels.add(channel)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the portal's loop and wait for it in the calling thread.
+
+        An interruption of the wait, such as KeyboardInterrupt, cancels the coroutine before it propagates.
+
+        Args:
+            coroutine: What to run.
+
+        Returns:
+            What the coroutine returned. What it raises is raised here.
+        """
+        ended = threading.Event()
+
+        async def run() -> T:
+            try:
+                return await coroutine
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(run(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done() and future.cancel() and not ended.wait(_JOIN_TIMEOUT):
+                coroutine.close()  # it had not begun
+            raise
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+    @classmethod
+    def _stop_current(cls) -> None:
+        portal, cls._current = cls._current, None
+        if portal is None or portal._pid != os.getpid() or portal._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(portal._abort_all(), portal._loop).result(_JOIN_TIMEOUT)
+        portal._loop.call_soon_threadsafe(portal._loop.stop)
+        portal._thread.join(_JOIN_TIMEOUT)
+
+    async def _abort_all(self) -> None:
+        for channel in list(self._channels):
+            await channel.abandon()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,121 @@
+"""Setting single properties to what the server has, out of a whole document that it sent, keeping identities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from .conflicts import ROOTS, TITLE
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+    from .requests import Key
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot:
+    """The server's document as it was when a PULL-DOC-REPLY was made.
+
+    Args:
+        doc: The decoded "doc" of the reply.
+    """
+
+    def __init__(self, doc: Any) -> None:
+        self._title = doc["title"]
+        self._roots = list(doc["roots"])
+        self._definitions = _definitions(doc)
+
+    def events_for(self, document: Document, keys: Iterable[Key], setter: Any) -> list[dict[str, Any]]:
+        """Write the changes that bring properties of a document to what the server has.
+
+        A property that has its default value there is set at once: a document does not write it out.
+
+        Models that the document has already are written as references, so that they stay the same objects.
+
+        Args:
+            document: The document here.
+            keys: The properties, and the title and the roots where they are in doubt.
+            setter: What Bokeh is to name as the origin of a change.
+
+        Returns:
+            Elements for a PATCH-DOC's "events".
+        """
+        relative = _Relative(document, self._definitions)
+        events: list[dict[str, Any]] = []
+        for key in keys:
+            if key == TITLE:
+                events.append({"kind": "TitleChanged", "title": self._title})
+            elif key == ROOTS:
+                events += self._roots_events(document, relative)
+            else:
+                events += self._property_events(document, relative, *key, setter)
+        return events
+
+    def _property_events(
+        self, document: Document, relative: _Relative, identity: str, attr: str, setter: Any
+    ) -> list[dict[str, Any]]:
+        model = document.get_model_by_id(cast(Any, identity))
+        definition = self._definitions.get(identity)
+        if model is None or definition is None:
+            return []  # gone on one side; the removal says so, or has said so
+        attributes = definition.get("attributes", {})
+        if attr not in attributes:
+            model.set_from_json(attr, model.lookup(attr).instance_default(model), setter=setter)
+            return []
+        value = relative.write(attributes[attr])
+        return [{"kind": "ModelChanged", "model": {"id": identity}, "attr": attr, "new": value}]
+
+    def _roots_events(self, document: Document, relative: _Relative) -> list[dict[str, Any]]:
+        """Take all roots out and put the server's in, unless they are the same: there is no event for their order."""
+        wanted = [root["id"] for root in self._roots]
+        present = [root.id for root in document.roots]
+        if wanted == present:
+            return []
+        removals = [{"kind": "RootRemoved", "model": {"id": identity}} for identity in present]
+        return [*removals, *({"kind": "RootAdded", "model": relative.write(root)} for root in self._roots)]
+
+
+class _Relative:
+    """Writes values as seen from a document: references to what it has, whole models for what it has not."""
+
+    def __init__(self, document: Document, definitions: dict[str, dict[str, Any]]) -> None:
+        self._document = document
+        self._definitions = definitions
+        self._written: set[str] = set()
+
+    def write(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.write(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        identity = value.get("id")
+        if isinstance(identity, str) and (value.get("type") == "object" or set(value) == {"id"}):
+            return self._model(identity, value)
+        return {key: self.write(item) for key, item in value.items()}
+
+    def _model(self, identity: str, value: dict[str, Any]) -> dict[str, Any]:
+        known = self._document.get_model_by_id(cast(Any, identity)) is not None
+        definition = self._definitions.get(identity, value)
+        if known or identity in self._written or "type" not in definition:
+            return {"id": identity}
+        self._written.add(identity)
+        return {key: self.write(item) for key, item in definition.items() if key != "id"} | {"id": identity}
+
+
+def _definitions(doc: Any) -> dict[str, dict[str, Any]]:
+    """Index the models of a wire document by id."""
+    found: dict[str, dict[str, Any]] = {}
+    stack: list[Any] = [doc]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            identity = node.get("id")
+            if node.get("type") == "object" and isinstance(identity, str):
+                found[identity] = node
+            if node.get("type") != "ndarray":
+                stack.extend(item for item in node.values() if isinstance(item, dict | list))
+        else:
+            stack.extend(item for item in node if isinstance(item, dict | list))
+    return found

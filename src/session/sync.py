@@ -1,0 +1,372 @@
+"""The sync engine: keeps one Document equal to the server's, and does no I/O.
+
+It decides what is sent and what is done with everything that arrives; a runner gives it what arrived, in order and in
+the document's thread, and posts what it decides.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bokeh.core.serialization import UnknownReferenceError
+from bokeh.document import Document
+from bokeh.document.callbacks import invoke_with_curdoc
+from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChangedEvent
+
+from ..protocol import Buffer, Error, PatchDoc, PullDocReply
+from . import encoding
+from .callbacks import CallbackSchedule
+from .columns import complete_received, complete_sent
+from .conflicts import Conflicts, Verdict, key_of_change, key_of_wire_event
+from .echo import PushEcho
+from .errors import ApplyError, DocumentInUse, PatchRejected, RequestRefused, SessionClosed
+from .identity import Acquaintance, defined_ids
+from .requests import Answered, Ask, Inbound, Key, Lost, Patched, Reply, Request
+from .rereading import Snapshot
+
+if TYPE_CHECKING:
+    from bokeh.document.events import DocumentPatchedEvent, SessionCallbackAdded, SessionCallbackRemoved
+
+__all__ = ["SyncEngine"]
+
+_owners: weakref.WeakKeyDictionary[Document, weakref.ref[SyncEngine]] = weakref.WeakKeyDictionary()
+
+
+class SyncEngine:
+    """The document side of one session.
+
+    Args:
+        post: Sends a request in its turn; must not wait and must not call back.
+        schedule: Takes up the document's periodic, timeout and next-tick callbacks.
+        on_trouble: Told of every error that no waiting call will raise.
+    """
+
+    def __init__(
+        self,
+        post: Callable[[Request], None],
+        schedule: CallbackSchedule,
+        on_trouble: Callable[[Exception], None],
+    ) -> None:
+        self._post = post
+        self._schedule = schedule
+        self._on_trouble = on_trouble
+        self._document: Document | None = None
+        self._followed: Document | None = None  # set before the answer to a first push, unlike _document
+        self._echoes: dict[Request, PushEcho] = {}
+        self._replacing: Counter[tuple[str, str]] | None = None
+        self._server_version: str | None = None
+        self._acquaintance = Acquaintance()
+        self._conflicts = Conflicts()
+        self._rereads: dict[Request, None] = {}
+        self._passed_over: set[str] = set()  # ids of models that only a change that was not applied has defined
+
+    @property
+    def document(self) -> Document | None:
+        """The document kept in sync, None before the first pull or push has succeeded."""
+        return self._document
+
+    @property
+    def server_version(self) -> str | None:
+        """The Bokeh version named in the last pulled document, None before a pull."""
+        return self._server_version
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no property waits for the server's word on a conflict."""
+        return not self._rereads
+
+    def pull(self) -> Request:
+        """Ask for the server's document, to overwrite the contents of ours.
+
+        Returns:
+            The request. When it is settled without an error, `document` holds what the server had.
+        """
+        request = Request(Ask.PULL)
+
+        def replace(reply: Reply) -> None:
+            if not request.abandoned:
+                self._replace(reply)
+
+        request.on_answer = replace
+        self._post(request)
+        return request
+
+    def push(self, document: Document) -> Request:
+        """Overwrite the server's document with ours.
+
+        Args:
+            document: The document; from here on it belongs to this session.
+
+        Returns:
+            The request.
+
+        Raises:
+            DocumentInUse: The document belongs to another open session.
+            DuplicateModelId: Two models have the same id.
+        """
+        newly_followed = self._followed is None
+        self._follow(document)
+        try:
+            self._acquaintance.introduce_document(document)
+            request = Request.carrying(Ask.PUSH, encoding.encode_document(document))
+        except BaseException:
+            if newly_followed:
+                self.detach()
+            raise
+
+        def adopt(reply: Reply) -> None:
+            self._document = document
+
+        request.on_answer = adopt
+        self._echoes[request] = PushEcho([root.id for root in document.roots])
+        self._post(request)
+        return request
+
+    def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
+        """Ask something that does not concern the document.
+
+        Args:
+            ask: What is wanted.
+            on_answer: Called with the reply.
+
+        Returns:
+            The request.
+        """
+        request = Request(ask, on_answer=on_answer)
+        self._post(request)
+        return request
+
+    def handle(self, inbound: Inbound) -> None:
+        """Act on one thing that arrived. Must be called in the order of arrival, in the document's thread.
+
+        Args:
+            inbound: What arrived.
+        """
+        match inbound:
+            case Patched(message, number):
+                self._receive(message, number)
+            case Answered(request, reply, error):
+                self._settle(request, reply, error)
+            case Lost(error, unanswered):
+                self._lose(error, unanswered)
+
+    def detach(self) -> None:
+        """Stop following the document, which stays as it is and can be given to another session."""
+        document, self._followed = self._followed, None
+        self._schedule.replace(())
+        if document is not None:
+            del _owners[document]
+            document.remove_on_change(self)
+
+    def _follow(self, document: Document) -> None:
+        owner = _owners.get(document)
+        if owner is not None and owner() is not None and owner() is not self:
+            raise DocumentInUse(
+                "this Document already belongs to another open session. Close that session first, or use a new "
+                "Document."
+            )
+        if self._followed is None:
+            self._followed = document
+            _owners[document] = weakref.ref(self)
+            document.callbacks.on_change_dispatch_to(self)
+            self._schedule.replace(document.session_callbacks)
+
+    def _document_patched(self, event: DocumentPatchedEvent) -> None:
+        """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
+        setter: object = event.setter
+        if setter is self or self._is_part_of_replacing(event):
+            return
+        self._acquaintance.introduce_event(event.document, event)
+        encoded = encoding.encode_event(event.document, complete_sent(event))
+        request = Request.carrying(Ask.PATCH, encoded, (encoding.describe(event),))
+        request.key, request.replaces = key_of_change(event)
+        self._conflicts.changed(request)
+        self._post(request)
+
+    def _session_callback_added(self, event: SessionCallbackAdded) -> None:
+        self._schedule.add(event.callback)
+
+    def _session_callback_removed(self, event: SessionCallbackRemoved) -> None:
+        self._schedule.remove(event.callback)
+
+    def _is_part_of_replacing(self, event: DocumentPatchedEvent) -> bool:
+        """Tell the changes that a pull itself makes from those of a handler meanwhile, which are ours to send."""
+        if self._replacing is None:
+            return False
+        key = _replacement_key(event)
+        if key is None or not self._replacing[key]:
+            return False
+        self._replacing[key] -= 1
+        return True
+
+    def _replace(self, reply: Reply) -> None:
+        """Overwrite the document with a pulled one, without telling the server that it changed."""
+        if not isinstance(reply, PullDocReply):
+            raise ApplyError(f"the server answered a pull with {type(reply).__name__}, not with a document.")
+        content = reply.content.get("doc") if isinstance(reply.content, dict) else None
+        if not isinstance(content, dict):
+            raise ApplyError("the server's PULL-DOC-REPLY holds no document.")
+        document = self._document if self._document is not None else Document()
+        version = content.get("version")
+        try:
+            replacement_ids = [str(root["id"]) for root in content["roots"]]
+            title = content["title"]
+            self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
+            self._replacing.update(("added", root_id) for root_id in replacement_ids)
+            self._replacing[("title", title)] += 1
+            serialized = encoding.to_bokeh(content, reply.buffers)
+            with self._acquaintance.receiving(document, content):
+                invoke_with_curdoc(document, lambda: document.replace_with_json(serialized))
+        except Exception as error:
+            raise ApplyError(
+                f"the pulled document cannot be built here: {type(error).__name__}: {error}. "
+                "If it uses custom models, import the modules that define them first."
+            ) from error
+        finally:
+            self._replacing = None
+        document.models.flush_synced()
+        self._conflicts.overwritten()
+        self._passed_over.clear()
+        self._server_version = version if isinstance(version, str) else None
+        self._follow(document)
+        self._document = document
+
+    def _receive(self, message: PatchDoc, number: int) -> None:
+        """Apply those changes from the server that count."""
+        document = self._followed
+        if document is None:
+            return  # before the first pull: what it changed is part of the document that is pulled
+        if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
+            return
+        events = message.content.get("events") if isinstance(message.content, dict) else None
+        if isinstance(events, list):
+            passed_over = [
+                event
+                for event in events
+                if self._conflicts.judge(key_of_wire_event(event), number) is not Verdict.APPLY
+            ]
+            if passed_over:
+                self._passed_over |= defined_ids(passed_over)
+                events[:] = [event for event in events if event not in passed_over]
+                if not events:
+                    return
+        self._apply(document, message.content, message.buffers)
+
+    def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...]) -> None:
+        setter: Any = self  # Bokeh only compares it with the setter of the events that follow
+        try:
+            completion = complete_received(document, content)
+            serialized = encoding.to_bokeh(content, buffers)
+            serialized.buffers.extend(completion)
+            with self._acquaintance.receiving(document, content):
+                invoke_with_curdoc(document, lambda: document.apply_json_patch(serialized, setter=setter))
+        except Exception as error:
+            if isinstance(error, UnknownReferenceError) and error.id in self._passed_over:
+                # About a model that only a change has brought which was passed over: the server knows what has become.
+                for event in content["events"]:
+                    self._conflicts.doubt(key_of_wire_event(event))
+                self._reread_doubts()
+                return
+            changes = _describe_patch(content)
+            trouble = ApplyError(
+                f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}",
+                changes=changes,
+            )
+            trouble.__cause__ = error
+            self._on_trouble(trouble)
+
+    def _reread_doubts(self) -> None:
+        """Ask for the server's document where its values are needed to settle a conflict."""
+        keys = self._conflicts.take_doubts()
+        if not keys:
+            return
+        request = Request(Ask.PULL)
+
+        def resolve(reply: Reply) -> None:
+            self._resolve(reply, keys)
+
+        request.on_answer = resolve
+        self._rereads[request] = None
+        self._post(request)
+
+    def _resolve(self, reply: Reply, keys: frozenset[Key]) -> None:
+        """Set what was in doubt to what the server has."""
+        keys = self._conflicts.resolve(keys)
+        document = self._followed
+        if document is None or not keys:
+            return
+        content = reply.content if isinstance(reply, PullDocReply) else None
+        try:
+            events = Snapshot(content["doc"]).events_for(document, sorted(keys), self)  # type: ignore[index]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ApplyError(f"the server's PULL-DOC-REPLY holds no document: {error!r}.") from error
+        if events and isinstance(reply, PullDocReply):
+            self._apply(document, {"events": events}, reply.buffers)
+
+    def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
+        is_reread = request in self._rereads
+        self._rereads.pop(request, None)
+        self._conflicts.answered(request)
+        if isinstance(reply, Error):
+            error = _refusal(request, reply)
+        elif reply is not None and request.on_answer is not None:
+            try:
+                request.on_answer(reply)
+            except Exception as failure:
+                error = failure
+        self._echoes.pop(request, None)
+        if error is not None and request.ask is Ask.PUSH and self._document is None:
+            self.detach()
+        request.settle(reply=reply, error=error)
+        if error is not None and (request.ask is Ask.PATCH or request.abandoned or is_reread):
+            self._on_trouble(error)
+        self._reread_doubts()
+
+    def _lose(self, error: Exception | None, unanswered: tuple[Request, ...]) -> None:
+        self.detach()
+        self._echoes.clear()
+        self._rereads.clear()
+        self._conflicts.clear()
+        for request in unanswered:
+            request.settle(error=error or SessionClosed("the session was closed before the server had answered."))
+
+
+def _replacement_key(event: DocumentPatchedEvent) -> tuple[str, str] | None:
+    match event:
+        case RootAddedEvent():
+            return ("added", event.model.id)
+        case RootRemovedEvent():
+            return ("removed", event.model.id)
+        case TitleChangedEvent():
+            return ("title", event.title)
+        case _:
+            return None
+
+
+def _describe_patch(content: Any) -> tuple[str, ...]:
+    events = content.get("events") if isinstance(content, dict) else None
+    if not isinstance(events, list):
+        return ("a patch without a list of events",)
+    return tuple(encoding.describe_wire_event(event) for event in events)
+
+
+def _refusal(request: Request, reply: Error) -> Exception:
+    if request.ask is Ask.PATCH:
+        return PatchRejected(
+            f"the server rejected {'; '.join(request.changes)}: {reply.text}. "
+            "The document here has the change and the server's has not; pull() to make them equal.",
+            changes=request.changes,
+            text=reply.text,
+            traceback=reply.traceback,
+            reqid=reply.reqid or "",
+        )
+    return RequestRefused(
+        f"the server refused the {request.ask.value}: {reply.text}. Its log says more.",
+        request=request.ask.value,
+        text=reply.text,
+        traceback=reply.traceback,
+        reqid=reply.reqid or "",
+    )

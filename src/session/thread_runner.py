@@ -1,0 +1,171 @@
+"""A runner for blocking sessions: the connection lives on the portal's loop, everything else in the calling thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .callbacks import CallbackSchedule, DueCallback
+from .channel import Channel
+from .errors import UsageError
+from .portal import Portal
+from .requests import Inbound
+from .runner import Handler, Trouble
+
+__all__ = ["ThreadRunner"]
+
+T = TypeVar("T")
+
+
+class ThreadRunner:
+    """The connection lives on the portal's loop; the document, its callbacks and the waiting in the calling thread."""
+
+    def __init__(self) -> None:
+        self._inbox: deque[Inbound] = deque()
+        self._news = threading.Condition()
+        self._handling = threading.RLock()  # what arrives is handled by one thread at a time, in order
+        self._here = threading.local()  # how deep this thread is inside handlers
+        self._changes = 0
+        self.schedule = CallbackSchedule(time.monotonic, self._wake)
+
+    @property
+    def is_handling(self) -> bool:
+        """Whether the calling thread is inside a handler or a document callback of the session."""
+        return getattr(self._here, "depth", 0) > 0
+
+    def connect_to(self, handle: Handler, trouble: Trouble) -> None:
+        """Say who handles what arrives, and who is told of a callback that raises."""
+        self._handle = handle
+        self._trouble = trouble
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the portal is gone; it stays as long as the interpreter."""
+        return False
+
+    def check(self) -> None:
+        """Allow any thread."""
+
+    async def perform(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the portal's loop, and block until it is done."""
+        return Portal.current().run(coroutine)
+
+    def adopt(self, channel: Channel) -> None:
+        """Have the portal drop the channel at the interpreter's exit."""
+        Portal.current().watch(channel)
+
+    def deliver(self, inbound: Inbound) -> None:
+        """Keep what arrived until the document's thread looks."""
+        self._inbox.append(inbound)
+        self._wake()
+
+    def pump(self) -> None:
+        """Handle what has arrived, unless another thread does, or this one is inside a handler already."""
+        if not self._handling.acquire(blocking=False):
+            return
+        try:
+            while not self.is_handling and self._handle_next(None):
+                pass
+        finally:
+            self._handling.release()
+
+    def release(self) -> None:
+        """Do nothing: everything ran to its end."""
+
+    async def wait(self, condition: Callable[[], T], timeout: float | None, *, callbacks: bool = False) -> T | None:
+        """Block until a condition holds, handling what arrives."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            seen = self._changes
+            value = condition()
+            if value:
+                return value
+            if deadline is not None and time.monotonic() >= deadline:
+                return None
+            if not self._handle_next(deadline) and not (callbacks and self._run_due()):
+                self._sleep(seen, deadline, callbacks)
+
+    def _handle_next(self, deadline: float | None) -> bool:
+        """Handle one thing that arrived, unless another thread handles something until the deadline."""
+        if not self._inbox:
+            return False
+        if not self._handling.acquire(timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic())):
+            return False
+        try:
+            if not self._inbox:
+                return False
+            with self._inside_handler():
+                self._handle(self._inbox.popleft())
+        finally:
+            self._handling.release()
+        self._wake()  # another thread may wait for what this has changed
+        return True
+
+    @contextmanager
+    def _inside_handler(self) -> Iterator[None]:
+        self._here.depth = getattr(self._here, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            self._here.depth -= 1
+
+    def _wake(self) -> None:
+        with self._news:
+            self._changes += 1
+            self._news.notify_all()
+
+    def _sleep(self, seen: int, deadline: float | None, callbacks: bool) -> None:
+        """Wait for news after those that were seen, for a callback to fall due, or for the deadline."""
+        due = self.schedule.next_due() if callbacks else None
+        until = min((moment for moment in (deadline, due) if moment is not None), default=None)
+        with self._news:
+            if seen == self._changes:
+                self._news.wait(None if until is None else max(0.0, until - time.monotonic()))
+
+    def _run_due(self) -> bool:
+        due = deque(self.schedule.take_due())
+        ran = bool(due)
+        try:
+            while due:
+                self._run_callback(due.popleft())
+        finally:
+            for entry in due:  # an interruption has come between
+                self.schedule.put_back(entry)
+        return ran
+
+    def _run_callback(self, entry: DueCallback) -> None:
+        try:
+            with self._handling, self._inside_handler():
+                rest = entry.start() if self.schedule.is_current(entry) else None
+                if rest is not None:
+                    _run_here(rest)
+        except UsageError:
+            raise  # the program is told where it waits, not in its log
+        except Exception as error:
+            self._trouble(error)
+        finally:
+            self.schedule.finished(entry)
+
+
+def _run_here(awaitable: Awaitable[object]) -> None:
+    """Run what is left of an asynchronous document callback to its end, in this thread."""
+
+    async def complete() -> None:
+        await awaitable
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(complete())
+        return
+    if asyncio.iscoroutine(awaitable):
+        awaitable.close()
+    raise UsageError(
+        "an asynchronous document callback cannot run in a blocking session whose thread is inside an event loop. "
+        "Use AsyncClientSession there."
+    )

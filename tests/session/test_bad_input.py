@@ -1,0 +1,501 @@
+"""What callers, servers and networks get wrong: each ends in its documented error, and leaves nothing running."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from bokeh.client.states import ErrorReason
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div
+from bokeh.util.token import generate_jwt_token
+
+from bokehwire import (
+    ApplyError,
+    BokehWireError,
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    HandshakeRefused,
+    InvalidURL,
+    NotABokehServer,
+    ReplyTimeout,
+    RequestRefused,
+    SessionRefused,
+)
+
+from ..faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
+from ..leaks import no_leaks
+from ..processes import ServerProcess
+from ..servers import LiveServer
+from ..sockets import unused_port
+from .faces import AnySession, Face, do
+from .test_documented_api import named
+
+KEY = "a key of more than thirty-two characters"
+
+# The background thread of blocking sessions, and the threads in which asyncio looks up names; both are shared and stay.
+LOOP_THREADS = ("bokehwire", "asyncio_")
+
+ACK3 = ('{"msgid": "1", "msgtype": "ACK"}', "{}", "{}")
+ACK4 = ('{"header": {"msgid": "1", "msgtype": "ACK"}, "content": {}, "buffers": []}',)
+
+
+def both_ways(face: Face, url: str, check: Callable[[BaseException], None], **options: Any) -> None:
+    """The same as `fails`, and nothing is left behind."""
+    with no_leaks(ignore_threads=LOOP_THREADS):
+        fails(face, url, check, **options)
+
+
+def fails(face: Face, url: str, check: Callable[[BaseException], None], **options: Any) -> None:
+    """Pull, which raises; and connect, which in a blocking session keeps the error for `check_connection_errors`."""
+
+    async def scenario(face: Face) -> None:
+        with pytest.raises(BokehWireError) as pulled:
+            await face.pull(url=url, **options)
+        check(pulled.value)
+        session = face.session(websocket_url=url.replace("http", "ws", 1).rstrip("/") + "/ws", **options)
+        if face.kind == "async":
+            with pytest.raises(ConnectError):
+                await do(session.connect())
+        else:
+            await do(session.connect())
+        assert not session.connected
+        assert session.error_detail
+        with pytest.raises(OSError, match=r".") as checked:
+            session.check_connection_errors()
+        check(checked.value)
+        reason = ErrorReason.HTTP_ERROR if isinstance(checked.value, HandshakeRefused) else ErrorReason.NETWORK_ERROR
+        assert session.error_reason is reason
+
+    face.play(scenario)
+
+
+def raised(kind: type[BaseException], *texts: str) -> Callable[[BaseException], None]:
+    def check(error: BaseException) -> None:
+        assert isinstance(error, kind), repr(error)
+        assert isinstance(error, OSError)
+        for text in texts:
+            assert text in str(error)
+
+    return check
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _portal(server: LiveServer) -> None:
+    """The background thread stays; it must be there before descriptors are counted."""
+    Face("blocking", "tornado").play(lambda face: _pull(face, server))
+    Face("blocking", "aiohttp").play(lambda face: _pull(face, server))
+
+
+async def _pull(face: Face, server: LiveServer) -> None:
+    await face.pull(url=server.url("/slider"))
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1/ws", "ftp://127.0.0.1/", "127.0.0.1:5006", "http://", "http://h:x/"])
+def test_a_malformed_url(face: Face, url: str) -> None:
+    async def scenario(face: Face) -> None:
+        with pytest.raises(InvalidURL) as caught:
+            await face.pull(url=url)
+        assert isinstance(caught.value, ValueError)
+
+    face.play(scenario)
+
+
+def test_a_malformed_websocket_url_is_found_when_connecting(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url="http://127.0.0.1/ws")
+        with pytest.raises(InvalidURL, match="ws://"):
+            await do(session.pull())
+        with pytest.raises(OSError, match="ws://"):
+            session.check_connection_errors()
+
+    face.play(scenario)
+
+
+def test_nothing_listening(face: Face) -> None:
+    both_ways(face, f"http://127.0.0.1:{unused_port()}/", raised(ConnectError, "127.0.0.1"))
+
+
+def test_a_host_that_has_no_address(face: Face) -> None:
+    both_ways(face, "http://no-such-host.invalid:5006/", raised(ConnectError, "no-such-host.invalid"))
+
+
+def test_a_path_without_an_application(server: LiveServer, face: Face) -> None:
+    def check(error: BaseException) -> None:
+        raised(HandshakeRefused, "404", "/nowhere", server.websocket_url("/nowhere"), "path")(error)
+        assert isinstance(error, HandshakeRefused)
+        assert error.status == 404
+
+    both_ways(face, server.url("/nowhere"), check)
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 500, 503])
+def test_a_refused_handshake_says_the_status(face: Face, status: int) -> None:
+    with ScriptedPeer(refuse(status, {"Location": "/login"} if status == 302 else None)) as peer:
+        both_ways(face, peer.url(), raised(HandshakeRefused, str(status)))
+
+
+def test_error_code_is_the_http_status(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url=peer.websocket_url())
+        with pytest.raises(HandshakeRefused):
+            await do(session.pull())
+        assert session.error_code == 503
+        assert "503" in session.error_detail
+
+    with ScriptedPeer(refuse(503)) as peer:
+        face.play(scenario)
+
+
+@pytest.mark.parametrize("subprotocol", [None, "other"])
+def test_a_websocket_server_with_another_subprotocol(face: Face, subprotocol: str | None) -> None:
+    with ScriptedPeer(upgrade(subprotocol=subprotocol)) as peer:
+        both_ways(face, peer.url(), raised(ConnectError, "subprotocol"))
+
+
+def test_a_websocket_server_that_chooses_the_token_as_subprotocol(face: Face) -> None:
+    async def script(connection: PeerConnection) -> None:
+        request = await connection.read_request()
+        await connection.accept(request.subprotocols[1])
+        await connection.drain_client()
+
+    with ScriptedPeer(script) as peer:
+        both_ways(face, peer.url(), raised(NotABokehServer, "subprotocol"))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        ["garbage"],
+        [b"\x00\x01"],
+        ["[]"],
+        ["{}", "{}", "{}"],
+        ['{"msgid": "1", "msgtype": "OK", "reqid": "7"}', "{}", "{}"],
+        ['{"msgid": "1", "msgtype": "NO-SUCH"}', "{}", "{}"],
+        ['{"header": {"msgid": "1", "msgtype": "ACK"}}'],
+        ["[" * 100_000],
+    ],
+    ids=["text", "binary", "list", "empty", "ok-first", "unknown", "half-envelope", "deep"],
+)
+def test_a_websocket_server_that_speaks_something_else(face: Face, frames: list[str | bytes]) -> None:
+    with ScriptedPeer(upgrade(*frames)) as peer:
+        both_ways(face, peer.url(), raised(NotABokehServer, "does not speak the Bokeh server protocol"))
+
+
+@pytest.mark.parametrize("ending", [Close(1008, "go away"), Close(1000), Ending.RESET, Ending.EOF], ids=str)
+def test_a_server_that_closes_before_its_ack(face: Face, ending: Close | Ending) -> None:
+    def check(error: BaseException) -> None:
+        raised(SessionRefused, "before it acknowledged the session", "BOKEH_SECRET_KEY")(error)
+        assert isinstance(error, SessionRefused)
+        if isinstance(ending, Close):
+            assert (error.code, error.reason) == (ending.code, ending.reason)
+
+    with ScriptedPeer(upgrade(then=ending)) as peer:
+        both_ways(face, peer.url(), check)
+
+
+@pytest.mark.parametrize("script", [never_answer, upgrade(), upgrade(ACK3[0])], ids=["http", "websocket", "half-ack"])
+def test_a_server_that_never_answers_the_handshake(
+    face: Face, script: Callable[[PeerConnection], Awaitable[None]]
+) -> None:
+    with no_leaks(ignore_threads=LOOP_THREADS), ScriptedPeer(script) as peer:
+        fails(face, peer.url(), raised(ConnectTimeout, "connect_timeout"), connect_timeout=0.1)
+
+
+@pytest.mark.parametrize("ack", [ACK3, ACK4], ids=["v3", "v4"])
+def test_a_server_that_never_replies(face: Face, ack: tuple[str, ...]) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url=peer.websocket_url(), reply_timeout=0.05, close_timeout=1)
+        for call in (session.pull, session.push, session.force_roundtrip):
+            with pytest.raises(ReplyTimeout, match="reply_timeout") as caught:
+                await do(call())
+            assert isinstance(caught.value, TimeoutError)
+            assert session.connected
+
+    with ScriptedPeer(upgrade(*ack)) as peer:
+        face.play(scenario)
+
+
+def test_a_frozen_server(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=process.url("/slider"), reply_timeout=0.2, close_timeout=0.2)
+        process.freeze()
+        with pytest.raises(ReplyTimeout):
+            await do(session.force_roundtrip())
+        process.resume()
+        await do(session.wait_for(lambda: True))
+        await do(session.close())
+
+    with ServerProcess() as process:
+        face.play(scenario)
+
+
+def test_a_server_that_is_killed(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=process.url("/slider"))
+        process.kill()
+        slider = named(session, "slider")
+        slider.value = 3
+        with pytest.raises(ConnectionLost, match="was lost"):
+            await do(session.force_roundtrip())
+        assert not session.connected
+        assert session.error_reason is ErrorReason.NETWORK_ERROR
+        with pytest.raises(OSError, match="was lost"):
+            session.check_connection_errors()
+        slider.value = 4
+
+    with ServerProcess() as process:
+        face.play(scenario)
+
+
+def test_a_loss_names_the_changes_that_were_not_confirmed(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=process.url("/slider"))
+        process.freeze()
+        named(session, "slider").value = 3
+        process.kill()
+        with pytest.raises(ConnectionLost, match=r"Slider\(id=.*\)\.value changed") as caught:
+            await do(session.force_roundtrip())
+        assert len(caught.value.unconfirmed) == 1
+
+    with ServerProcess() as process:
+        face.play(scenario)
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 10001])
+def test_a_close_by_the_server_keeps_code_and_reason(face: Face, code: int) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url=peer.websocket_url())
+        await do(session.connect())
+        with pytest.raises(ConnectionLost, match=str(code)) as caught:
+            await do(session.wait_for(lambda: False, timeout=20))
+        assert caught.value.code == code
+        assert session.error_code == code
+
+    with ScriptedPeer(upgrade(*ACK3, then=Close(code, "why"))) as peer:
+        face.play(scenario)
+
+
+def _reply(kind: str, content: Any) -> Callable[[PeerConnection], Awaitable[None]]:
+    """A generation 3 server that answers the first request with a message of its own making."""
+
+    async def script(connection: PeerConnection) -> None:
+        await connection.accept()
+        await connection.send(*ACK3)
+        header = await connection.receive()
+        assert isinstance(header, str)
+        reply = {"msgid": "2", "msgtype": kind, "reqid": json.loads(header)["msgid"]}
+        await connection.receive()
+        await connection.receive()
+        await connection.send(json.dumps(reply), "{}", json.dumps(content))
+        await connection.drain_client()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"doc": None},
+        {"doc": {"title": "t"}},
+        {"doc": {"title": "t", "roots": [{"type": "object", "name": "NoSuchModel", "id": "p1"}], "config": None}},
+        {"doc": {"title": 7, "roots": [{"id": "p9"}], "config": None}},
+    ],
+)
+def test_a_document_that_cannot_be_built_here(face: Face, content: Any) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url=peer.websocket_url())
+        with pytest.raises(ApplyError) as caught:
+            await do(session.pull())
+        if "NoSuchModel" in str(content):
+            assert "NoSuchModel" in str(caught.value)
+        assert session.document is None
+        assert session.connected
+
+    with ScriptedPeer(_reply("PULL-DOC-REPLY", content)) as peer:
+        face.play(scenario)
+
+
+def test_a_refused_pull(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url=peer.websocket_url())
+        with pytest.raises(RequestRefused, match="no document today") as caught:
+            await do(session.pull())
+        assert caught.value.traceback == "where it happened"
+        assert isinstance(caught.value, RuntimeError)
+        assert session.connected
+
+    with ScriptedPeer(_reply("ERROR", {"text": "no document today", "traceback": "where it happened"})) as peer:
+        face.play(scenario)
+
+
+def test_a_refused_push_leaves_the_document_free(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        document = Document()
+        session = face.session(websocket_url=peer.websocket_url())
+        with pytest.raises(RequestRefused, match="not this one"):
+            await do(session.push(document))
+        assert session.document is None
+        await face.push(document, url=server.url())
+
+    with ScriptedPeer(_reply("ERROR", {"text": "not this one", "traceback": None})) as peer:
+        face.play(scenario)
+
+
+def test_a_patch_that_cannot_be_applied(server: LiveServer, face: Face) -> None:
+    """A patch about a model that is not there is reported by name, and the session goes on."""
+
+    def corrupt(document: Document) -> None:
+        div = document.get_model_by_name("div")
+        assert isinstance(div, Div)
+        document.models._models.pop(div.id)
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        assert session.document is not None
+        div = named(session, "div")
+        corrupt(session.document)
+        named(session, "slider").value = 4
+        with pytest.raises(ApplyError, match=f"ModelChanged of model {div.id}, attr 'text'"):
+            await do(session.force_roundtrip())
+        await do(session.force_roundtrip())
+        await do(session.pull())
+        assert named(session, "div").text == "slider: 4"
+
+    face.play(scenario)
+
+
+def test_a_handler_that_raises_is_reported_and_the_session_goes_on(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        named(session, "div").on_change("text", lambda attr, old, new: 1 / 0)
+        named(session, "slider").value = 4
+        with pytest.raises(ApplyError, match="division by zero") as caught:
+            await do(session.force_roundtrip())
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        await do(session.force_roundtrip())
+
+    face.play(scenario)
+
+
+def test_a_message_over_the_size_limit(server: LiveServer, face: Face) -> None:
+    def grow(document: Document) -> None:
+        document.add_root(ColumnDataSource(data={"x": np.zeros(50_000)}))
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), max_message_size=100_000)
+        await face.edit(server, session, grow, "/slider")
+        with pytest.raises(ConnectionLost, match=r"(?s)100000.*max_message_size") as caught:
+            await do(session.force_roundtrip())
+        assert caught.value.code == 1009
+
+    face.play(scenario)
+
+
+def test_a_document_over_the_servers_size_limit(face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        document = Document()
+        document.add_root(ColumnDataSource(data={"x": np.zeros(3_000_000)}))
+        with pytest.raises(ConnectionLost, match=r"24000\d+ bytes.*websocket_max_message_size"):
+            await face.push(document, url=process.url())
+
+    with ServerProcess() as process:
+        face.play(scenario)
+
+
+def test_a_badly_signed_token(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ServerProcess(env={"BOKEH_SIGN_SESSIONS": "yes", "BOKEH_SECRET_KEY": KEY}) as process:
+        both_ways(face, process.url("/slider"), raised(SessionRefused, "BOKEH_SIGN_SESSIONS"))
+        monkeypatch.setenv("BOKEH_SIGN_SESSIONS", "yes")
+        monkeypatch.setenv("BOKEH_SECRET_KEY", "another key of more than thirty-two characters")
+        both_ways(face, process.url("/slider"), raised(SessionRefused, "BOKEH_SECRET_KEY"))
+        monkeypatch.setenv("BOKEH_SECRET_KEY", KEY)
+
+        async def scenario(face: Face) -> None:
+            session: AnySession = await face.pull(url=process.url("/slider"))
+            assert named(session, "slider").value == 1
+
+        face.play(scenario)
+
+
+def test_an_expired_token(server: LiveServer, face: Face) -> None:
+    def expired() -> str:
+        return generate_jwt_token("expired", expiration=-1)  # type: ignore[arg-type]
+
+    both_ways(face, server.url("/slider"), raised(SessionRefused, "expired"), token=expired)
+    both_ways(face, server.url("/slider"), raised(SessionRefused, "expired"), token=expired())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"session_id": ""}, ValueError, "must not be empty"),
+        ({"session_id": 5}, TypeError, "must be text"),
+        ({"reply_timeout": 0}, ValueError, "reply_timeout"),
+        ({"connect_timeout": -1}, ValueError, "connect_timeout"),
+        ({"close_timeout": "soon"}, ValueError, "close_timeout"),
+        ({"max_message_size": "1"}, ValueError, "max_message_size"),
+    ],
+)
+def test_an_argument_that_could_never_work(face: Face, options: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        face.session(**options)
+
+
+@pytest.mark.parametrize("url", [None, b"http://127.0.0.1", 7])
+def test_a_url_that_is_no_text(face: Face, url: Any) -> None:
+    async def scenario(face: Face) -> None:
+        with pytest.raises(InvalidURL, match="must be text"):
+            await face.pull(url=url)
+
+    face.play(scenario)
+
+
+def test_only_documents_can_be_pushed(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        with pytest.raises(TypeError, match="Document, not Div"):
+            await face.push(cast(Any, Div()), url=server.url())
+
+    face.play(scenario)
+
+
+def test_text_that_utf8_cannot_hold_arrives_as_it_is(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        document = Document(title="half a pair: \ud800")
+        session = await face.push(document, url=server.url())
+        twin = await face.pull(url=server.url(), session_id=session.id)
+        assert twin.document is not None
+        assert twin.document.title == document.title
+        document.title = "another: \udfff"
+        await do(session.force_roundtrip())
+        await do(twin.force_roundtrip())
+        assert twin.document.title == document.title
+
+    face.play(scenario)
+
+
+def test_an_unknown_transport_is_refused_by_name(face: Face) -> None:
+    with pytest.raises(ValueError, match="'tornado', 'aiohttp'"):
+        face.session(transport="pigeon")
+
+
+def test_an_error_callback_that_raises_does_no_harm(
+    server: LiveServer, face: Face, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told(error: Exception) -> None:
+        raise KeyError("in on_error")
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/broken"), on_error=told)
+        named(session, "slider").value = 3
+        with pytest.raises(BokehWireError):
+            await do(session.force_roundtrip())
+
+    face.play(scenario)
+    assert "on_error callback" in caplog.text

@@ -1,0 +1,329 @@
+"""Both sides change the same thing at once, and end equal."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.model import Model
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets import Div, Slider
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bokehwire import async_pull_session, async_push_session
+
+from ..servers import SERVER_KINDS, LiveServer
+from .faces import AnySession, Face, contents, differences, do
+from .spying import SpyTransport
+from .test_changes import both_equal
+from .test_documented_api import named
+
+M = TypeVar("M", bound=Model)
+
+pytestmark = pytest.mark.parametrize("server", SERVER_KINDS, indirect=True)
+
+
+@pytest.fixture(params=[("blocking", "tornado"), ("async", "aiohttp")], ids="-".join)
+def face(request: pytest.FixtureRequest) -> Face:
+    """A face whose connection is served while the program does something else."""
+    return Face(*request.param)
+
+
+def slider_of(document: Document) -> Slider:
+    model = document.get_model_by_name("slider")
+    assert isinstance(model, Slider)
+    return model
+
+
+async def aside(face: Face, work: Callable[[], object]) -> None:
+    """Block without keeping the session's loop from running."""
+    if face.kind == "async":
+        await asyncio.to_thread(work)
+    else:
+        work()
+
+
+class Meanwhile:
+    """A change on the server that is made, but not let go of, while the client does something."""
+
+    def __init__(
+        self, server: LiveServer, session: AnySession, path: str, change: Callable[[Document], object]
+    ) -> None:
+        self._made, self._go_on = threading.Event(), threading.Event()
+
+        def edit(document: Document) -> None:
+            change(document)
+            self._made.set()
+            self._go_on.wait(20)
+
+        self._thread = threading.Thread(target=lambda: server.edit(session.id, edit, path))
+        self._thread.start()
+        assert self._made.wait(20)
+
+    def go_on(self) -> None:
+        self._go_on.set()
+        self._thread.join()
+
+
+def test_a_change_that_reached_us_before_we_replaced_the_value_is_stale(server: LiveServer) -> None:
+    spy = SpyTransport("tornado")
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), transport=spy)
+        slider = named(session, "slider")
+        seen: list[Any] = []
+        slider.on_change("value", lambda attr, old, new: seen.append(new))
+        await face.edit(server, session, lambda d: setattr(slider_of(d), "value", 5), "/slider")
+        spy.wait_for_event("ModelChanged", 2)
+        slider.value = 7
+        await both_equal(face, server, session, "/slider")
+        assert slider.value == 7
+        assert seen == [7]
+        assert named(session, "div").text == "slider: 7"
+
+    Face("blocking", "tornado").play(scenario)
+
+
+def test_a_change_that_the_server_made_before_it_had_ours(server: LiveServer, face: Face) -> None:
+    spy = SpyTransport(face.transport)
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), transport=spy)
+        slider = named(session, "slider")
+        meanwhile = Meanwhile(server, session, "/slider", lambda d: setattr(slider_of(d), "value", 5))
+        slider.value = 7
+        await aside(face, lambda: spy.wait_for_event("ModelChanged", sent=True))
+        await aside(face, meanwhile.go_on)
+        await both_equal(face, server, session, "/slider")
+        assert slider.value == 7
+        assert named(session, "slider") is slider
+        assert named(session, "div").text == "slider: 7"
+
+    face.play(scenario)
+
+
+def test_a_change_that_the_server_makes_in_reaction_to_ours(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/clamp"))
+        slider = named(session, "slider")
+        for value in (50, 7, 60):
+            slider.value = value
+            await do(session.force_roundtrip())
+            assert slider.value == min(value, 10)
+        for value in (70, 80):
+            slider.value = value
+        await both_equal(face, server, session, "/clamp")
+        assert slider.value == 10
+
+    face.play(scenario)
+
+
+def test_streams_from_both_sides(server: LiveServer, face: Face) -> None:
+    spy = SpyTransport(face.transport)
+
+    def stream(document: Document) -> None:
+        source = document.get_model_by_name("source")
+        assert isinstance(source, ColumnDataSource)
+        source.stream({"x": [100], "y": [100.0]})
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/source"), transport=spy)
+        source = named(session, "source")
+        meanwhile = Meanwhile(server, session, "/source", stream)
+        source.stream({"x": [200], "y": [200.0]})
+        await aside(face, lambda: spy.wait_for_event("ColumnsStreamed", sent=True))
+        await aside(face, meanwhile.go_on)
+        await both_equal(face, server, session, "/source")
+        assert list(source.data["x"]) == [1, 2, 3, 100, 200]
+        assert named(session, "source") is source
+
+    face.play(scenario)
+
+
+def test_roots_from_both_sides(server: LiveServer, face: Face) -> None:
+    spy = SpyTransport(face.transport)
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), transport=spy)
+        document = session.document
+        assert document is not None
+        slider = named(session, "slider")
+        meanwhile = Meanwhile(server, session, "/slider", lambda d: d.add_root(Div(name="theirs")))
+        document.add_root(Div(name="ours"))
+        document.title = "ours"
+        await aside(face, lambda: spy.wait_for_event("TitleChanged", sent=True))
+        await aside(face, meanwhile.go_on)
+        await both_equal(face, server, session, "/slider")
+        assert [root.name for root in document.roots] == ["slider", "button", "div", "theirs", "ours"]
+        assert named(session, "slider") is slider
+
+    face.play(scenario)
+
+
+def test_children_from_both_sides_keep_their_identity(server: LiveServer, face: Face) -> None:
+    spy = SpyTransport(face.transport)
+
+    def extend(document: Document) -> None:
+        column = document.get_model_by_name("column")
+        assert isinstance(column, Column)
+        column.children = [*column.children, Div(name="theirs")]
+        child = column.children[-1]
+        assert isinstance(child, Div)
+        child.text = "changed since"
+
+    async def scenario(face: Face) -> None:
+        first = Div(name="first")
+        column = Column(name="column", children=[first])
+        document = Document()
+        document.add_root(column)
+        session = await face.push(document, url=server.url(), transport=spy)
+        meanwhile = Meanwhile(server, session, "/", extend)
+        column.css_classes = ["ours"]
+        column.children = [*column.children, Div(name="ours")]
+        await aside(face, lambda: spy.wait_for_event("ModelChanged", 2, sent=True))
+        await aside(face, meanwhile.go_on)
+        await both_equal(face, server, session, "/")
+        assert column.children[0] is first
+        assert [child.name for child in column.children] == ["first", "ours"]
+
+    face.play(scenario)
+
+
+def test_a_model_that_a_passed_over_change_has_brought(server: LiveServer, face: Face) -> None:
+    """The server puts one new model in two places; its change of the first place conflicts with ours."""
+    spy = SpyTransport(face.transport)
+
+    def share(document: Document) -> None:
+        first, second = document.get_model_by_name("first"), document.get_model_by_name("second")
+        assert isinstance(first, Column)
+        assert isinstance(second, Column)
+        first.children = second.children = [Div(text="shared")]
+
+    async def scenario(face: Face) -> None:
+        document = Document()
+        first, second = Column(name="first"), Column(name="second")
+        document.add_root(first)
+        document.add_root(second)
+        session = await face.push(document, url=server.url(), transport=spy)
+        meanwhile = Meanwhile(server, session, "/", share)
+        first.children = [Div(text="mine")]
+        await aside(face, lambda: spy.wait_for_event("ModelChanged", sent=True))
+        await aside(face, meanwhile.go_on)
+        await both_equal(face, server, session, "/")
+        assert [type(child).__name__ for child in second.children] == ["Div"]
+
+    face.play(scenario)
+
+
+def test_a_pull_that_overwrites_a_change_on_its_way(server: LiveServer) -> None:
+    async def scenario() -> None:
+        async with async_pull_session(url=server.url("/slider")) as session:
+            document = session.document
+            assert document is not None
+            for turns in range(6):
+                pull = asyncio.ensure_future(session.pull())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                document.title = f"mine {turns}"
+                await pull
+                await session.force_roundtrip()
+                assert document.title == f"mine {turns}"
+                theirs, ours = await server.aedit(session.id, contents, "/slider"), contents(document)
+                assert theirs == ours, differences(theirs, ours)
+
+    asyncio.run(scenario())
+
+
+def find(document: Document, kind: type[M]) -> M | None:
+    return next((model for model in document.models if isinstance(model, kind)), None)
+
+
+def move(document: Document, value: int) -> None:
+    if slider := find(document, Slider):
+        slider.value = value
+
+
+def add_child(document: Document, text: str) -> None:
+    if column := find(document, Column):
+        column.children = [*column.children, Div(text=text)]
+
+
+def drop_child(document: Document) -> None:
+    if column := find(document, Column):
+        column.children = column.children[1:]
+
+
+def write_child(document: Document, text: str) -> None:
+    column = find(document, Column)
+    if column and column.children and isinstance(column.children[-1], Div):
+        column.children[-1].text = text
+
+
+def replace(document: Document, number: int) -> None:
+    if source := find(document, ColumnDataSource):
+        source.data = {"x": np.arange(number), "y": np.arange(number) * 1.5}
+
+
+def stream(document: Document, number: int) -> None:
+    if source := find(document, ColumnDataSource):
+        source.stream({"x": [number], "y": [number * 1.5]}, rollover=5)
+
+
+def patch(document: Document, number: int) -> None:
+    source = find(document, ColumnDataSource)
+    if source and len(source.data["x"]):
+        source.patch({"x": [(0, number)]})
+
+
+def drop_root(document: Document) -> None:
+    if extra := [root for root in document.roots if isinstance(root, Div)]:
+        document.remove_root(extra[0])
+
+
+TEXTS = st.sampled_from(["a", "b", "c"])
+NUMBERS = st.integers(0, 5)
+EDITS: st.SearchStrategy[Callable[[Document], object]] = st.one_of(
+    NUMBERS.map(lambda n: lambda d: move(d, n)),
+    TEXTS.map(lambda t: lambda d: setattr(d, "title", t)),
+    TEXTS.map(lambda t: lambda d: add_child(d, t)),
+    st.just(drop_child),
+    TEXTS.map(lambda t: lambda d: write_child(d, t)),
+    NUMBERS.map(lambda n: lambda d: replace(d, n)),
+    NUMBERS.map(lambda n: lambda d: stream(d, n)),
+    NUMBERS.map(lambda n: lambda d: patch(d, n)),
+    TEXTS.map(lambda t: lambda d: d.add_root(Div(text=t))),
+    st.just(drop_root),
+)
+STEPS = st.lists(st.tuples(st.sampled_from(["here", "there", "turn", "round trip"]), EDITS), max_size=14)
+
+
+@settings(max_examples=60)
+@given(steps=STEPS)
+def test_whatever_both_sides_do_they_end_equal(server: LiveServer, steps: list[tuple[str, Any]]) -> None:
+    async def scenario() -> None:
+        document = Document()
+        document.add_root(Column(children=[Div(), Slider(start=0, end=100, value=50)]))
+        document.add_root(ColumnDataSource(data={"x": [1, 2], "y": [1.5, 3.0]}))
+        async with async_push_session(document, url=server.url()) as session:
+            edits: list[asyncio.Future[None]] = []
+            for where, edit in steps:
+                if where == "here":
+                    edit(document)
+                elif where == "there":
+                    edits.append(asyncio.ensure_future(server.aedit(session.id, edit)))
+                elif where == "turn":
+                    await asyncio.sleep(0)
+                else:
+                    await session.force_roundtrip()
+            await asyncio.gather(*edits)
+            await session.force_roundtrip()
+            theirs, ours = await server.aedit(session.id, contents), contents(document)
+            assert theirs == ours, differences(theirs, ours)
+
+    asyncio.run(scenario())
