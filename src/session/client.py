@@ -159,7 +159,8 @@ class ClientSession:
         """Send what is pending, wait for the server to confirm it, and close the connection.
 
         Does nothing when the session is closed or was never connected. Inside a callback that runs on the session's own
-        `io_loop`, the close is scheduled, and this returns at once.
+        `io_loop`, the close is scheduled, and this returns at once; `run_until_closed`, or the next `close` outside the
+        loop, waits for its end and raises what it raised.
 
         Args:
             why: The close reason the server is given, at most 123 bytes in UTF-8.
@@ -171,13 +172,16 @@ class ClientSession:
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
             ConnectionLost: The connection had been lost with changes unconfirmed, and no call has said so yet.
         """
-        if self._loop is None or not self._loop.is_running():
-            if self._loop is None or not self._loop.is_closed():
-                self._run(self._session.close(why))
-        elif in_loop(self._loop):
-            self._closing = self._loop.create_task(self._session.close(why))
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            run_to_end(self._session.close(why))
+        elif in_loop(loop):
+            if self._closing is None:
+                self._closing = loop.create_task(self._session.close(why))
+        elif loop.is_running():
+            run_from_outside(loop, self._session.close(why), self._driving)
         else:
-            run_from_outside(self._loop, self._session.close(why), self._driving)
+            self._run(self._close(why))
 
     def check_connection_errors(self) -> None:
         """Raise what keeps the session from being connected, if anything does.
@@ -293,11 +297,25 @@ class ClientSession:
             ConnectionLost: The connection was lost with changes unconfirmed.
         """
         try:
-            self._run(self._session.run_until_closed())
+            self._run(self._run_until_closed())
         except KeyboardInterrupt:
             self.close("user interruption")
 
     _loop_until_closed = run_until_closed
+
+    async def _close(self, why: str) -> None:
+        await self._finish_closing()
+        await self._session.close(why)
+
+    async def _run_until_closed(self) -> None:
+        await self._session.run_until_closed()
+        await self._finish_closing()
+
+    async def _finish_closing(self) -> None:
+        """Wait for the close that a callback has scheduled, if one has."""
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            await closing
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:

@@ -110,11 +110,36 @@ def test_a_bokeh_server_on_the_same_loop_in_the_same_thread(blocking: Face) -> N
 def test_closing_inside_a_callback_on_the_sessions_own_loop_is_scheduled(server: LiveServer, blocking: Face) -> None:
     loop = asyncio.new_event_loop()
     session = pull_session(url=server.url("/slider"), io_loop=loop, transport=blocking.transport)
-    loop.call_soon(session.close)
+    slider = named(session, "slider")
+    returned: list[bool] = []
+
+    def callback() -> None:
+        slider.value = 9
+        session.close()
+        returned.append(session.connected)  # the change has yet to be confirmed
+
+    loop.call_soon(callback)
     session.run_until_closed()
-    loop.run_until_complete(asyncio.wait(asyncio.all_tasks(loop)))
+    assert returned == [True]
     assert not session.connected
+    assert not asyncio.all_tasks(loop)
     session.close()
+    loop.close()
+    with pull_session(session.id, server.url("/slider"), transport=blocking.transport) as again:
+        assert named(again, "slider").value == 9
+
+
+def test_a_close_that_a_callback_scheduled_is_finished_by_the_next_call(server: LiveServer, blocking: Face) -> None:
+    loop = asyncio.new_event_loop()
+    session = pull_session(url=server.url("/slider"), io_loop=loop, transport=blocking.transport)
+
+    async def callback() -> None:
+        session.close()
+
+    loop.run_until_complete(callback())
+    session.close()
+    assert not session.connected
+    assert not asyncio.all_tasks(loop)
     loop.close()
 
 
@@ -333,10 +358,15 @@ def test_an_interrupted_close_leaves_nothing(interruption: object, blocking: Fac
         process.freeze()
         named(session, "slider").value = 5
         timer = threading.Timer(0.05, stop, [session])
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            session.close()
-        timer.join()
+        # A shell that runs the tests in the background has them ignore the signal.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                session.close()
+            timer.join()
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert not session.connected
         session.close()
 
@@ -370,9 +400,9 @@ def test_a_lost_session_that_is_let_go_of_frees_its_document(own_server: LiveSer
     document = Document()
     session = push_session(document, url=own_server.url(), transport=blocking.transport)
     own_server.drop_connections()
-    del session
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # whether the loss was noticed before is a matter of time
+        del session
         gc.collect()
     push_session(document, url=own_server.url(), transport=blocking.transport).close()
 
