@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -20,7 +21,7 @@ from .credentials import checked_id, new_session_id, new_token
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
 from .lifeline import Lifeline, weakly
 from .loop_runner import LoopRunner
-from .requests import Answered, Ask, Inbound, Lost, Reply, Request
+from .requests import Answered, Ask, Group, Inbound, Lost, Reply, Request
 from .runner import Runner
 from .show import BrowserTarget, open_page
 from .sync import SyncEngine
@@ -115,7 +116,7 @@ class AsyncClientSession:
         self._runner = _runner if _runner is not None else LoopRunner()
         self._trouble = Trouble(self._id, on_error)
         # Neither the loop nor the document keeps a session alive that the program has let go of.
-        self._engine = SyncEngine(weakly(self._post), self._runner.schedule, self._trouble.note)
+        self._engine = SyncEngine(weakly(self._post), weakly(self._resume), self._runner.schedule, self._trouble.note)
         self._runner.connect_to(weakly(self._handle), self._trouble.note_callback)
         self._lifeline = Lifeline(self._engine)
         weakref.finalize(self, self._lifeline.cut)
@@ -424,12 +425,20 @@ class AsyncClientSession:
             self._raise_loss(self._loss)
 
     async def _hang_up(self, why: str) -> None:
-        """Close the connection. Unlike `close`, touches neither document nor inbox, so that any thread may do it."""
+        """Wait until the server has answered all changes, and close the connection."""
         self._closed = True
         unconfirmed: tuple[str, ...] = ()
-        if self._channel is not None:
+        channel = self._channel
+        if channel is not None:
             reason = why.encode()[:_MAX_CLOSE_REASON].decode(errors="ignore")
-            unconfirmed = await self._runner.perform(self._channel.close(reason, self._close_timeout))
+            deadline = time.monotonic() + self._close_timeout
+            left = 0.0  # if the wait is interrupted
+            try:
+                # What the server refuses on the way has to be handled here before the rest is sent.
+                await self._runner.wait(lambda: self._is_delivered(channel), self._close_timeout)
+                left = max(0.0, deadline - time.monotonic())
+            finally:
+                unconfirmed = await self._runner.perform(channel.close(reason, left))
         if self._loss is not None:
             if self._loss.unconfirmed and not self._loss_raised:
                 self._trouble.note(self._loss)
@@ -442,6 +451,11 @@ class AsyncClientSession:
                 )
             )
 
+    def _is_delivered(self, channel: Channel) -> bool:
+        """Whether the server has answered all changes and nothing is left to be settled with it."""
+        self._runner.pump()
+        return channel.is_delivered and (self._engine.is_settled or not channel.is_open)
+
     async def _connect(self) -> None:
         self._check()
         if self._channel is not None:
@@ -449,7 +463,11 @@ class AsyncClientSession:
         self._connect_error = None
         try:
             channel = Channel(
-                self._transport, self._options(), timeout=self._connect_timeout, deliver=self._runner.deliver
+                self._transport,
+                self._options(),
+                timeout=self._connect_timeout,
+                deliver=self._runner.deliver,
+                may_remove=self._engine.may_remove,
             )
             await self._runner.perform(channel.open())
         except ConnectError as error:
@@ -536,7 +554,11 @@ class AsyncClientSession:
         assert self._channel is not None
         refusal = self._channel.post(request)
         if refusal is not None:
-            self._engine.handle(Answered(request, None, refusal))
+            self._engine.handle(Answered((request,), None, refusal))
+
+    def _resume(self, again: Sequence[Group]) -> None:
+        assert self._channel is not None
+        self._channel.resume(again)
 
     def _handle(self, inbound: Inbound) -> None:
         if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):

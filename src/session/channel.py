@@ -6,16 +6,21 @@ It lives on one asyncio loop. `post` may be called from any thread; everything e
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+import msgspec
 
 from ..protocol import (
     Connection,
+    Error,
     Generation,
     Limits,
     LocalProtocolError,
+    Ok,
     Outgoing,
+    PatchDoc,
     PatchReceived,
     ProtocolError,
     Ready,
@@ -24,7 +29,8 @@ from ..protocol import (
 from ..transports import ConnectionClosed, ConnectionOptions, ConnectTimeout, MessageTooBig, Transport, WebSocket
 from .endings import ABNORMAL, describe_loss, describe_refusal, describe_too_late
 from .errors import ConnectionLost, NotABokehServer
-from .requests import Answered, Ask, Inbound, Lost, Patched, Request
+from .outbox import Outbox
+from .requests import Answered, Ask, Doubted, Group, Inbound, Lost, Patched, Request
 
 __all__ = ["Channel"]
 
@@ -39,6 +45,7 @@ class Channel:
         options: Where to and how; the subprotocols are "bokeh" and the session's token.
         timeout: How long the whole of connecting may take, up to the server's ACK, in seconds; None for ever.
         deliver: Told of everything that arrives, in order, on the loop. The last call brings a `Lost`.
+        may_remove: Says whether a change from the server may take a model out of the document. Called on the loop.
     """
 
     def __init__(
@@ -48,19 +55,19 @@ class Channel:
         *,
         timeout: float | None,
         deliver: Callable[[Inbound], None],
+        may_remove: Callable[[PatchDoc], bool],
     ) -> None:
         self._transport = transport
         self._options = options
         self._timeout = timeout
         self._deliver = deliver
         self._connection = Connection(limits=Limits(max_message_size=options.max_message_size, max_pending=None))
-        self._posted: deque[Request] = deque()
-        self._sent: dict[str, Request] = {}
-        self._patches = 0  # received so far
+        self._outbox = Outbox(may_remove)
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._wake_scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0  # that runs the loop
         self._socket: WebSocket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._open = False
@@ -85,6 +92,7 @@ class Channel:
                 Nothing is left behind.
         """
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         acknowledged: asyncio.Future[None] = self._loop.create_future()
         try:
             async with asyncio.timeout(self._timeout):
@@ -122,12 +130,35 @@ class Channel:
         """
         assert self._loop is not None
         if self._ended is None and not self._loop.is_closed():
-            self._posted.append(request)
-            if not self._wake_scheduled:
-                self._wake_scheduled = True
-                self._loop.call_soon_threadsafe(self._wake_up)
+            self._outbox.post(request)
+            self._wake_writer()
             return None
         return self._too_late(request)
+
+    def resume(self, again: Sequence[Group]) -> None:
+        """Go on after a `Doubted`. Never waits; any thread may call.
+
+        Args:
+            again: What has to be sent again, before anything else; each as one message.
+        """
+        assert self._loop is not None
+        if self._ended is None and not self._loop.is_closed():
+            self._outbox.resume(again)
+            self._wake_writer()
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the server has answered everything that changes its document. Any thread may ask."""
+        return self._ended is not None or not self._outbox.holds_changes
+
+    def _wake_writer(self) -> None:
+        assert self._loop is not None
+        if threading.get_ident() == self._thread:
+            self._wake.set()
+            self._settled.set()
+        elif not self._wake_scheduled:
+            self._wake_scheduled = True
+            self._loop.call_soon_threadsafe(self._wake_up)
 
     async def close(self, reason: str, timeout: float | None) -> tuple[str, ...]:
         """Send what was posted, wait for the answers, then close the connection. Safe to call twice.
@@ -165,10 +196,7 @@ class Channel:
 
     async def _until_delivered(self) -> None:
         """Wait until the server has answered everything that changes its document."""
-        while self._ended is None:
-            under_way = (*self._sent.values(), *self._posted)
-            if not any(request.ask in (Ask.PATCH, Ask.PUSH) for request in under_way):
-                return
+        while not self.is_delivered:
             self._settled.clear()
             await self._settled.wait()
 
@@ -189,12 +217,11 @@ class Channel:
     def _wake_up(self) -> None:
         self._wake_scheduled = False
         if self._ended is not None:
-            leftovers = tuple(self._posted)
-            self._posted.clear()
-            for request in leftovers:
-                self._deliver(Answered(request, None, self._too_late(request)))
+            for request in self._outbox.clear():
+                self._deliver(Answered((request,), None, self._too_late(request)))
             return
         self._wake.set()
+        self._settled.set()
 
     async def _read(self, socket: WebSocket, acknowledged: asyncio.Future[None]) -> None:
         """Consume frames until the connection ends. The only place that feeds the connection."""
@@ -232,12 +259,15 @@ class Channel:
             case Ready() if not acknowledged.done():
                 acknowledged.set_result(None)
             case ReplyReceived(reqid=reqid, message=message):
-                request = self._sent.pop(reqid)
-                self._deliver(Answered(request, message))
+                group, doubtful = self._outbox.answered(reqid, message)
+                if doubtful and isinstance(message, Ok | Error):
+                    self._deliver(Doubted(group, message))
+                else:
+                    self._deliver(Answered(group, message))
+                    self._wake.set()
                 self._settled.set()
             case PatchReceived(message=message):
-                self._patches += 1
-                self._deliver(Patched(message, self._patches))
+                self._deliver(Patched(message, self._outbox.changed(message)))
             case _:
                 pass  # half a message, or a reply nobody waits for
 
@@ -247,15 +277,16 @@ class Channel:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._posted:
-                    request = self._posted.popleft()
+                while group := self._outbox.take():
                     try:
-                        outgoing = self._encode(request)
+                        outgoing = self._encode(group)
                     except LocalProtocolError as error:
-                        self._deliver(Answered(request, None, error))
+                        if len(group) > 1:  # together they exceed a limit, or one of them cannot be sent at all
+                            self._outbox.resume([(request,) for request in group])
+                        else:
+                            self._deliver(Answered(group, None, error))
                         continue
-                    request.sent_after = self._patches
-                    self._sent[outgoing.msgid] = request
+                    self._outbox.sent(outgoing.msgid, group)
                     await socket.send(outgoing.frames)
         except ConnectionClosed:
             return  # the reader meets the same end, after it has taken what arrived before it
@@ -263,14 +294,17 @@ class Channel:
             self._end(self._describe_loss(fault))
             socket.abort()
 
-    def _encode(self, request: Request) -> Outgoing:
+    def _encode(self, group: Group) -> Outgoing:
+        request = group[0]
         match request.ask:
             case Ask.PULL:
                 return self._connection.pull_doc()
             case Ask.PUSH:
                 return self._connection.push_doc(request.content, request.buffers)
             case Ask.PATCH:
-                return self._connection.patch_doc({"events": [request.content]}, request.buffers)
+                events = b",".join([patch.content for patch in group])
+                buffers = tuple(buffer for patch in group for buffer in patch.buffers)
+                return self._connection.patch_doc(msgspec.Raw(b'{"events":[%b]}' % events), buffers)
             case Ask.ROUND_TRIP:
                 return self._connection.roundtrip()
             case Ask.SERVER_INFO:
@@ -280,10 +314,7 @@ class Channel:
         """Deliver the end, once."""
         self._open = False
         if self._ended is None:
-            unanswered = (*self._sent.values(), *self._posted)
-            self._sent.clear()
-            self._posted.clear()
-            self._ended = Lost(error, unanswered)
+            self._ended = Lost(error, self._outbox.clear())
             self._settled.set()
             self._deliver(self._ended)
 
@@ -321,7 +352,7 @@ class Channel:
         return loss
 
     def _lost(self, code: int, reason: str) -> ConnectionLost:
-        return describe_loss(self._options.url, code, reason, (*self._sent.values(), *self._posted))
+        return describe_loss(self._options.url, code, reason, tuple(self._outbox.requests()))
 
     def _too_late(self, request: Request) -> ConnectionLost:
         return describe_too_late(self._options.url, request)

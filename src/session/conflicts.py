@@ -8,29 +8,11 @@ our change and the server's answer to it may have been made before or after ours
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-from bokeh.document.events import (
-    ColumnDataChangedEvent,
-    ColumnsPatchedEvent,
-    ColumnsStreamedEvent,
-    ModelChangedEvent,
-    RootAddedEvent,
-    RootRemovedEvent,
-    TitleChangedEvent,
-)
+from .requests import Group, Key, Request
 
-from .requests import Key
-
-if TYPE_CHECKING:
-    from bokeh.document.events import DocumentPatchedEvent
-
-    from .requests import Request
-
-__all__ = ["ROOTS", "TITLE", "Conflicts", "Verdict", "key_of_change", "key_of_wire_event"]
-
-TITLE: Key = ("", "title")
-ROOTS: Key = ("", "roots")
+__all__ = ["Conflicts", "Doubts", "Verdict"]
 
 
 class Verdict(Enum):
@@ -41,13 +23,47 @@ class Verdict(Enum):
     DOUBT = "pass it over, and ask the server for its value once it has answered our changes"
 
 
+class Doubts(NamedTuple):
+    """What the server is asked for.
+
+    Attributes:
+        keys: The properties.
+        everything: Whether all others are in doubt too.
+    """
+
+    keys: frozenset[Key]
+    everything: bool
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.keys)
+
+
 class Conflicts:
     """The changes made here that the server has not answered, and what is in doubt because of them."""
 
     def __init__(self) -> None:
-        self._unanswered: dict[Key, list[Request]] = {}
+        self._unanswered: dict[Key, dict[Request, None]] = {}
         self._doubts: set[Key] = set()
         self._asked: set[Key] = set()
+        self._everything_doubted = False
+        self._everything_asked = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every change from the server is to be applied."""
+        return not (
+            self._unanswered or self._doubts or self._asked or self._everything_doubted or self._everything_asked
+        )
+
+    @property
+    def has_doubts(self) -> bool:
+        """Whether something is in doubt that the server has not been asked for yet."""
+        return bool(self._doubts) or self._everything_doubted
+
+    @property
+    def has_unanswered(self) -> bool:
+        """Whether a change made here is under way."""
+        return bool(self._unanswered)
 
     def changed(self, request: Request) -> None:
         """Take up a change made here.
@@ -55,8 +71,9 @@ class Conflicts:
         Args:
             request: The request that carries it.
         """
-        if request.key is not None:
-            self._unanswered.setdefault(request.key, []).append(request)
+        key = request.key
+        if key is not None:
+            self._unanswered.setdefault(key, {})[request] = None
 
     def answered(self, request: Request) -> None:
         """Let go of a change that the server has applied, or rejected, or will never see.
@@ -64,11 +81,20 @@ class Conflicts:
         Args:
             request: The request that carried it.
         """
-        requests = self._unanswered.get(request.key, []) if request.key is not None else []
-        if request in requests:
-            requests.remove(request)
-            if not requests and request.key is not None:
-                del self._unanswered[request.key]
+        key = request.key
+        requests = self._unanswered.get(key) if key is not None else None
+        if requests is not None and key is not None:
+            requests.pop(request, None)
+            if not requests:
+                del self._unanswered[key]
+
+    def unanswered(self, key: Key) -> Group:
+        """Give the changes of a property that the server has not answered, in order."""
+        return tuple(self._unanswered.get(key, ()))
+
+    def is_contested(self, key: Key) -> bool:
+        """Say whether the server has changed a property at the same time as we have, as far as is known."""
+        return key in self._doubts or key in self._asked
 
     def judge(self, key: Key | None, number: int) -> Verdict:
         """Say what is to be done with a change from the server.
@@ -84,15 +110,17 @@ class Conflicts:
             return Verdict.APPLY
         ours = self._unanswered.get(key)
         if not ours:
-            return Verdict.DOUBT if key in self._doubts or key in self._asked else Verdict.APPLY
-        latest = ours[-1]
-        if latest.replaces and (latest.sent_after is None or latest.sent_after >= number):
+            doubted = self.is_contested(key) or self._everything_doubted or self._everything_asked
+            return Verdict.DOUBT if doubted else Verdict.APPLY
+        latest = next(reversed(ours))
+        replaces = latest.change is not None and latest.change.replaces
+        if replaces and (latest.sent_after is None or latest.sent_after >= number):
             return Verdict.STALE
         self._doubts.add(key)
         return Verdict.DOUBT
 
     def doubt(self, key: Key | None) -> None:
-        """Put a property in doubt, because a change of it from the server could not be applied.
+        """Put a property in doubt, because it is not known what the server has.
 
         Args:
             key: What the change concerned, None for what cannot be asked for.
@@ -100,25 +128,37 @@ class Conflicts:
         if key is not None:
             self._doubts.add(key)
 
-    def take_doubts(self) -> frozenset[Key]:
+    def doubt_everything(self) -> None:
+        """Put the whole document in doubt, because changes of the server may never have reached us."""
+        self._everything_doubted = True
+
+    def take_doubts(self) -> Doubts:
         """Give out what is in doubt and can be asked for now, because none of our changes to it is under way."""
         ready = frozenset(key for key in self._doubts if key not in self._unanswered)
+        everything = self._everything_doubted and not self._unanswered
         self._doubts -= ready
         self._asked |= ready
-        return ready
+        if everything:
+            self._everything_doubted = False
+            self._everything_asked += 1
+        return Doubts(ready, everything)
 
-    def resolve(self, keys: frozenset[Key]) -> frozenset[Key]:
+    def resolve(self, doubts: Doubts, present: frozenset[Key]) -> frozenset[Key]:
         """Say for which keys the server's values count, now that they have arrived.
 
         Args:
-            keys: What `take_doubts` gave out.
+            doubts: What `take_doubts` gave out.
+            present: All keys that the document and the server's have; used where everything was in doubt.
 
         Returns:
             The keys to set. A key that was replaced here since is not among them: our value is on its way.
         """
-        self._asked -= keys
+        self._asked -= doubts.keys
+        if doubts.everything:
+            self._everything_asked -= 1
+        keys = doubts.keys | present if doubts.everything else doubts.keys
         contested = {key for key in keys if key in self._unanswered}
-        self._doubts |= {key for key in contested if not self._unanswered[key][-1].replaces}
+        self._doubts |= {key for key in contested if not _replaces(next(reversed(self._unanswered[key])))}
         return keys - contested
 
     def overwritten(self) -> None:
@@ -130,45 +170,9 @@ class Conflicts:
         self._unanswered.clear()
         self._doubts.clear()
         self._asked.clear()
+        self._everything_doubted = False
+        self._everything_asked = 0
 
 
-def key_of_change(event: DocumentPatchedEvent) -> tuple[Key | None, bool]:
-    """Say what a change made here changes.
-
-    Args:
-        event: The change.
-
-    Returns:
-        The key, None for what cannot conflict; and whether the change replaces what was there, or adds to it.
-    """
-    match event:
-        case ModelChangedEvent() | ColumnDataChangedEvent():
-            return (str(event.model.id), event.attr), True
-        case ColumnsStreamedEvent() | ColumnsPatchedEvent():
-            return (str(event.model.id), event.attr), False
-        case TitleChangedEvent():
-            return TITLE, True
-        case RootAddedEvent() | RootRemovedEvent():
-            return ROOTS, False
-        case _:
-            return None, False
-
-
-def key_of_wire_event(event: Any) -> Key | None:
-    """Say what a change from the server changes.
-
-    Args:
-        event: One element of a PATCH-DOC's "events", which may be malformed.
-
-    Returns:
-        The key, None for what cannot conflict.
-    """
-    match event:
-        case {"kind": "TitleChanged"}:
-            return TITLE
-        case {"kind": "RootAdded" | "RootRemoved"}:
-            return ROOTS
-        case {"model": {"id": str(identity)}, "attr": str(attr)}:
-            return identity, attr
-        case _:
-            return None
+def _replaces(request: Request) -> bool:
+    return request.change is not None and request.change.replaces

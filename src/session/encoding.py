@@ -12,24 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import msgspec
 from bokeh.core.serialization import Buffer as BokehBuffer
 from bokeh.core.serialization import Serialized, Serializer
-from bokeh.document.events import (
-    ColumnDataChangedEvent,
-    ColumnsPatchedEvent,
-    ColumnsStreamedEvent,
-    DocumentPatchedEvent,
-    MessageSentEvent,
-    ModelChangedEvent,
-    RootAddedEvent,
-    RootRemovedEvent,
-    TitleChangedEvent,
-)
 
 from ..protocol import Buffer
 
 if TYPE_CHECKING:
     from bokeh.document import Document
+    from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["Encoded", "describe", "describe_wire_event", "encode_document", "encode_event", "to_bokeh"]
+__all__ = ["Encoded", "describe_wire_event", "encode_document", "encode_event", "to_bokeh"]
 
 _encoder = msgspec.json.Encoder()
 
@@ -126,36 +116,6 @@ def to_bokeh(content: Any, buffers: Sequence[Buffer]) -> Serialized[Any]:
     return Serialized(content, [BokehBuffer(cast(Any, buffer.id), bytes(buffer.data)) for buffer in buffers])
 
 
-def describe(event: DocumentPatchedEvent) -> str:
-    """Name a change in a few words, for error messages.
-
-    Args:
-        event: The change.
-
-    Returns:
-        A text such as "Slider(id='p1002').value changed".
-    """
-    match event:
-        case ModelChangedEvent():
-            return f"{_name(event.model)}.{event.attr} changed"
-        case ColumnDataChangedEvent():
-            return f"{_name(event.model)}.{event.attr} replaced"
-        case ColumnsStreamedEvent():
-            return f"{_name(event.model)}.{event.attr} streamed"
-        case ColumnsPatchedEvent():
-            return f"{_name(event.model)}.{event.attr} patched"
-        case RootAddedEvent():
-            return f"root {_name(event.model)} added"
-        case RootRemovedEvent():
-            return f"root {_name(event.model)} removed"
-        case TitleChangedEvent():
-            return f"title changed to {event.title!r}"
-        case MessageSentEvent():
-            return f"message {event.msg_type!r} sent"
-        case _:
-            return type(event).__name__
-
-
 def describe_wire_event(event: object) -> str:
     """Name a change that is still in its wire form, which may be malformed, for error messages.
 
@@ -175,10 +135,6 @@ def describe_wire_event(event: object) -> str:
         if key in event:
             text += f", {key} {event[key]!r}"
     return text
-
-
-def _name(model: Any) -> str:
-    return f"{type(model).__name__}(id={model.id!r})"
 
 
 def _without_buffer_objects(value: Any) -> Any:

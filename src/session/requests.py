@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 
 from ..protocol import Buffer, Error, Ok, PatchDoc, PullDocReply, ServerInfoReply
 from .encoding import Encoded
 
-__all__ = ["Answered", "Ask", "Inbound", "Key", "Lost", "Patched", "Reply", "Request"]
+__all__ = ["Answered", "Ask", "Change", "Doubted", "Group", "Inbound", "Key", "Lost", "Patched", "Reply", "Request"]
 
 Key = tuple[str, str]
 """What a change concerns: a model's id and the name of a property; or no id, and "title" or "roots"."""
@@ -29,30 +30,50 @@ class Ask(Enum):
     SERVER_INFO = "SERVER-INFO-REQ"
 
 
+class Change(NamedTuple):
+    """What a change made here is.
+
+    Attributes:
+        name: A format string and its arguments, for error messages; `str` puts them together.
+        key: What it changes, None for what cannot conflict with a change from the server.
+        replaces: Whether it replaces what was there, rather than adding to it.
+        alone: Whether it has to travel in a message of its own.
+    """
+
+    name: tuple[str, ...]
+    key: Key | None = None
+    replaces: bool = False
+    alone: bool = True
+
+    def __str__(self) -> str:
+        text, *arguments = self.name
+        return text.format(*arguments)
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """One thing asked of the server, from the moment it is decided until it is answered.
 
     Attributes:
         ask: What is wanted.
-        changes: The changes it carries, each as a short text for error messages.
-        content: The encoded content, for a push or a patch.
+        change: The change that a patch carries.
+        content: The encoded content: of a push, or the one event of a patch.
         buffers: The binary buffers the content refers to.
-        key: What a patch changes, None for what cannot conflict with a change from the server.
-        replaces: Whether a patch replaces what was there, rather than adding to it.
+        made_after: How many changes from the server had been handled when it was made.
         sent_after: How many changes had arrived from the server when it was sent; None before.
+        urgent: Whether it is sent while everything else waits for the outcome of a doubt.
         on_answer: Called once with the reply, in order with the patches around it; what it raises becomes `error`.
         done: Whether it is settled; then `reply` or `error` is set.
         abandoned: Whether nobody waits for the reply any more.
     """
 
     ask: Ask
-    changes: tuple[str, ...] = ()
+    change: Change | None = None
     content: msgspec.Raw = field(default_factory=msgspec.Raw)
     buffers: tuple[Buffer, ...] = ()
-    key: Key | None = None
-    replaces: bool = False
+    made_after: int = 0
     sent_after: int | None = None
+    urgent: bool = False
     on_answer: Callable[[Reply], None] | None = None
     done: bool = False
     abandoned: bool = False
@@ -60,23 +81,35 @@ class Request:
     error: Exception | None = None
 
     @classmethod
-    def carrying(cls, ask: Ask, encoded: Encoded, changes: tuple[str, ...] = ()) -> Request:
+    def carrying(cls, ask: Ask, encoded: Encoded, change: Change | None = None, made_after: int = 0) -> Request:
         """Make a request that carries content.
 
         Args:
             ask: PUSH or PATCH.
             encoded: The content and its buffers.
-            changes: The changes it carries, each as a short text.
+            change: The change that a patch carries.
+            made_after: How many changes from the server have been handled.
 
         Returns:
             The request, not yet posted.
         """
-        return cls(ask, changes=changes, content=encoded.content, buffers=encoded.buffers)
+        return cls(ask, change, encoded.content, encoded.buffers, made_after)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The changes it carries, each as a short text for error messages."""
+        return () if self.change is None else (str(self.change),)
+
+    @property
+    def key(self) -> Key | None:
+        """What a patch changes, None for what cannot conflict with a change from the server."""
+        return None if self.change is None else self.change.key
 
     @property
     def size(self) -> int:
         """The number of bytes the request carries in its content and buffers."""
-        return len(memoryview(self.content)) + sum(memoryview(buffer.data).nbytes for buffer in self.buffers)
+        size = len(memoryview(self.content))
+        return size + sum(memoryview(buffer.data).nbytes for buffer in self.buffers) if self.buffers else size
 
     def settle(self, *, reply: Reply | None = None, error: Exception | None = None) -> None:
         """Record the outcome. Only the first one counts.
@@ -87,6 +120,10 @@ class Request:
         """
         if not self.done:
             self.reply, self.error, self.done = reply, error, True
+
+
+Group = tuple[Request, ...]
+"""Requests that travel in one message: one of any kind, or several patches, in the order in which they were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +141,23 @@ class Patched:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The server answered a request, or the request could not even be sent."""
+    """The server answered the requests of one message, or it could not even be sent."""
 
-    request: Request
+    requests: Group
     reply: Reply | None
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """The server answered a message of patches, and the answer does not tell which of them it has applied.
+
+    It refuses a message whole or from one event on, or drops it and says OK. Until the engine has found out and has
+    said what to send again, nothing but urgent requests is sent.
+    """
+
+    requests: Group
+    reply: Ok | Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +170,7 @@ class Lost:
     """
 
     error: Exception | None
-    unanswered: tuple[Request, ...] = field(default=())
+    unanswered: Group = ()
 
 
-Inbound = Patched | Answered | Lost
+Inbound = Patched | Answered | Doubted | Lost

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from .conflicts import ROOTS, TITLE
+import msgspec
+
+from .changes import ROOTS, TITLE
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -19,13 +21,51 @@ class Snapshot:
     """The server's document as it was when a PULL-DOC-REPLY was made.
 
     Args:
-        doc: The decoded "doc" of the reply.
+        content: The decoded content of the reply.
+
+    Raises:
+        ValueError: It holds no document.
     """
 
-    def __init__(self, doc: Any) -> None:
-        self._title = doc["title"]
-        self._roots = list(doc["roots"])
-        self._definitions = _definitions(doc)
+    def __init__(self, content: Any) -> None:
+        match content:
+            case {"doc": {"title": str(title), "roots": [*roots]} as doc} if all(_has_id(root) for root in roots):
+                self.title = title
+                self._roots = roots
+                self._definitions = _definitions(doc)
+            case _:
+                raise ValueError("the server's PULL-DOC-REPLY holds no document.")
+
+    @property
+    def root_ids(self) -> list[str]:
+        """The ids of the roots, in order."""
+        return [root["id"] for root in self._roots]
+
+    def keys(self, document: Document) -> frozenset[Key]:
+        """Give all that can differ between a document and the server's.
+
+        Args:
+            document: The document here.
+
+        Returns:
+            The title, the roots, and every property of the models of both that has a value on either side.
+        """
+        found: set[Key] = {TITLE, ROOTS}
+        for identity, definition in self._definitions.items():
+            model = document.get_model_by_id(cast(Any, identity))
+            if model is not None:
+                names = {*definition.get("attributes", {}), *model.properties_with_values(include_defaults=False)}
+                found.update((identity, name) for name in names)
+        return frozenset(found)
+
+    def can_show(self, key: Key | None) -> bool:
+        """Say whether the server's document has that to which a key belongs."""
+        return key is not None and (key in (TITLE, ROOTS) or key[0] in self._definitions)
+
+    def attribute(self, key: Key) -> Any:
+        """Give the wire value of a property, UNSET where it has its default or there is no such model."""
+        identity, name = key
+        return self._definitions.get(identity, {}).get("attributes", {}).get(name, msgspec.UNSET)
 
     def events_for(self, document: Document, keys: Iterable[Key], setter: Any) -> list[dict[str, Any]]:
         """Write the changes that bring properties of a document to what the server has.
@@ -46,7 +86,7 @@ class Snapshot:
         events: list[dict[str, Any]] = []
         for key in keys:
             if key == TITLE:
-                events.append({"kind": "TitleChanged", "title": self._title})
+                events.append({"kind": "TitleChanged", "title": self.title})
             elif key == ROOTS:
                 events += self._roots_events(document, relative)
             else:
@@ -69,7 +109,7 @@ class Snapshot:
 
     def _roots_events(self, document: Document, relative: _Relative) -> list[dict[str, Any]]:
         """Take all roots out and put the server's in, unless they are the same: there is no event for their order."""
-        wanted = [root["id"] for root in self._roots]
+        wanted = self.root_ids
         present = [root.id for root in document.roots]
         if wanted == present:
             return []
@@ -102,6 +142,10 @@ class _Relative:
             return {"id": identity}
         self._written.add(identity)
         return {key: self.write(item) for key, item in definition.items() if key != "id"} | {"id": identity}
+
+
+def _has_id(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("id"), str)
 
 
 def _definitions(doc: Any) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from bokeh.core.serialization import UnknownReferenceError
@@ -19,12 +20,16 @@ from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChanged
 from ..protocol import Buffer, Error, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
+from .changes import classify, key_of_wire_event
 from .columns import complete_received, complete_sent
-from .conflicts import Conflicts, Verdict, key_of_change, key_of_wire_event
+from .conflicts import Conflicts, Doubts, Verdict
+from .departures import Departures, may_remove
 from .echo import PushEcho
-from .errors import ApplyError, DocumentInUse, PatchRejected, RequestRefused, SessionClosed
+from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
+from .evidence import Evidence, applied
 from .identity import Acquaintance, defined_ids
-from .requests import Answered, Ask, Inbound, Key, Lost, Patched, Reply, Request
+from .refusals import dropped, raised_after, refusal, undecided
+from .requests import Answered, Ask, Doubted, Group, Inbound, Lost, Patched, Reply, Request
 from .rereading import Snapshot
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ class SyncEngine:
 
     Args:
         post: Sends a request in its turn; must not wait and must not call back.
+        resume: Goes on with sending after a doubt, with what has to be sent again, each group as one message.
         schedule: Takes up the document's periodic, timeout and next-tick callbacks.
         on_trouble: Told of every error that no waiting call will raise.
     """
@@ -47,10 +53,12 @@ class SyncEngine:
     def __init__(
         self,
         post: Callable[[Request], None],
+        resume: Callable[[Sequence[Group]], None],
         schedule: CallbackSchedule,
         on_trouble: Callable[[Exception], None],
     ) -> None:
         self._post = post
+        self._resume = resume
         self._schedule = schedule
         self._on_trouble = on_trouble
         self._document: Document | None = None
@@ -61,6 +69,10 @@ class SyncEngine:
         self._acquaintance = Acquaintance()
         self._conflicts = Conflicts()
         self._rereads: dict[Request, None] = {}
+        self._departures = Departures()
+        self._handled = 0  # the number of the last change from the server that was handled
+        self._investigations: dict[Request, tuple[Group, Reply]] = {}
+        self._blamed: dict[Request, tuple[Request, Error]] = {}
         self._passed_over: set[str] = set()  # ids of models that only a change that was not applied has defined
 
     @property
@@ -75,8 +87,8 @@ class SyncEngine:
 
     @property
     def is_settled(self) -> bool:
-        """Whether no property waits for the server's word on a conflict."""
-        return not self._rereads
+        """Whether nothing waits for the server's word, on a conflict or on what it has refused."""
+        return not self._rereads and not self._conflicts.has_doubts
 
     def pull(self) -> Request:
         """Ask for the server's document, to overwrite the contents of ours.
@@ -148,10 +160,22 @@ class SyncEngine:
         match inbound:
             case Patched(message, number):
                 self._receive(message, number)
-            case Answered(request, reply, error):
-                self._settle(request, reply, error)
+            case Answered(requests, reply, error):
+                for request in requests:
+                    self._settle(request, reply, error)
+                self._reread_doubts()
+            case Doubted(requests, reply):
+                self._investigate(requests, reply)
             case Lost(error, unanswered):
                 self._lose(error, unanswered)
+
+    def may_remove(self, patch: PatchDoc) -> bool:
+        """Say whether a change from the server may take a model out of the document. Any thread may ask.
+
+        Args:
+            patch: The change, not yet applied.
+        """
+        return may_remove(self._followed, patch.content)
 
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
@@ -181,8 +205,7 @@ class SyncEngine:
             return
         self._acquaintance.introduce_event(event.document, event)
         encoded = encoding.encode_event(event.document, complete_sent(event))
-        request = Request.carrying(Ask.PATCH, encoded, (encoding.describe(event),))
-        request.key, request.replaces = key_of_change(event)
+        request = Request.carrying(Ask.PATCH, encoded, classify(event), self._handled)
         self._conflicts.changed(request)
         self._post(request)
 
@@ -236,13 +259,14 @@ class SyncEngine:
 
     def _receive(self, message: PatchDoc, number: int) -> None:
         """Apply those changes from the server that count."""
+        self._handled = number
         document = self._followed
         if document is None:
             return  # before the first pull: what it changed is part of the document that is pulled
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
         events = message.content.get("events") if isinstance(message.content, dict) else None
-        if isinstance(events, list):
+        if isinstance(events, list) and not self._conflicts.is_idle:
             passed_over = [
                 event
                 for event in events
@@ -261,7 +285,7 @@ class SyncEngine:
             completion = complete_received(document, content)
             serialized = encoding.to_bokeh(content, buffers)
             serialized.buffers.extend(completion)
-            with self._acquaintance.receiving(document, content):
+            with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
                 invoke_with_curdoc(document, lambda: document.apply_json_patch(serialized, setter=setter))
         except Exception as error:
             if isinstance(error, UnknownReferenceError) and error.id in self._passed_over:
@@ -278,58 +302,128 @@ class SyncEngine:
             trouble.__cause__ = error
             self._on_trouble(trouble)
 
+    def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
+        if self._conflicts.has_unanswered:
+            return self._departures.noting(document, content, self._handled)
+        self._departures.forget()
+        return nullcontext()
+
     def _reread_doubts(self) -> None:
         """Ask for the server's document where its values are needed to settle a conflict."""
-        keys = self._conflicts.take_doubts()
-        if not keys:
+        doubts = self._conflicts.take_doubts()
+        if not doubts:
             return
         request = Request(Ask.PULL)
 
         def resolve(reply: Reply) -> None:
-            self._resolve(reply, keys)
+            self._resolve(reply, doubts)
 
         request.on_answer = resolve
         self._rereads[request] = None
         self._post(request)
 
-    def _resolve(self, reply: Reply, keys: frozenset[Key]) -> None:
+    def _resolve(self, reply: Reply, doubts: Doubts) -> None:
         """Set what was in doubt to what the server has."""
-        keys = self._conflicts.resolve(keys)
         document = self._followed
-        if document is None or not keys:
+        if document is None or not isinstance(reply, PullDocReply):
+            self._conflicts.resolve(doubts, frozenset())
             return
-        content = reply.content if isinstance(reply, PullDocReply) else None
         try:
-            events = Snapshot(content["doc"]).events_for(document, sorted(keys), self)  # type: ignore[index]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ApplyError(f"the server's PULL-DOC-REPLY holds no document: {error!r}.") from error
-        if events and isinstance(reply, PullDocReply):
+            snapshot = Snapshot(reply.content)
+            keys = self._conflicts.resolve(doubts, snapshot.keys(document))
+            events = snapshot.events_for(document, sorted(keys), self)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
+        if events:
             self._apply(document, {"events": events}, reply.buffers)
+
+    def _investigate(self, requests: Group, reply: Reply) -> None:
+        """Find out which changes of a message the server has applied, when its answer leaves that open."""
+        refused = isinstance(reply, Error)
+        if not refused and not self._departures.concern(requests):
+            self._conclude(requests, requests, reply)
+            return
+        request = Request(Ask.PULL, urgent=True)
+
+        def judge(answer: Reply) -> None:
+            document = self._followed
+            if document is None or not isinstance(answer, PullDocReply):
+                raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
+            snapshot = Snapshot(answer.content)
+            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
+            self._judge(requests, reply, snapshot, applied(requests, evidence, whole=not refused))
+
+        request.on_answer = judge
+        self._rereads[request] = None
+        self._investigations[request] = (requests, reply)
+        self._post(request)
+
+    def _judge(self, requests: Group, reply: Reply, snapshot: Snapshot, found: tuple[int, int]) -> None:
+        """Send again what was not applied through no fault of its own, and name what was refused."""
+        certain, most = found
+        done, rest = requests[:most], requests[most:]
+        unclear = tuple(request for request in requests[certain:most] if snapshot.can_show(request.key))
+        if unclear:
+            self._on_trouble(undecided(unclear, reply))
+        if not isinstance(reply, Error):
+            if len(rest) == 1:
+                self._on_trouble(dropped(rest[0]))
+                done, rest = requests, ()
+        elif not rest:
+            self._on_trouble(raised_after(done[-1], reply))
+        elif done:
+            # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
+            self._blamed[rest[0]] = (done[-1], reply)
+        self._conflicts.doubt_everything()
+        self._conclude(requests, done, reply)
+
+    def _conclude(self, requests: Group, done: Group, reply: Reply) -> None:
+        rest = requests[len(done) :]
+        for request in done:
+            self._conflicts.answered(request)
+            request.settle(reply=reply)
+        self._resume(_split(rest, after_some=bool(done)))
+        self._reread_doubts()
 
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
         is_reread = request in self._rereads
         self._rereads.pop(request, None)
         self._conflicts.answered(request)
+        blamed = self._blamed.pop(request, None)
         if isinstance(reply, Error):
-            error = _refusal(request, reply)
-        elif reply is not None and request.on_answer is not None:
-            try:
-                request.on_answer(reply)
-            except Exception as failure:
-                error = failure
+            error = refusal(request, reply)
+            if request.ask is Ask.PATCH:
+                # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
+                self._conflicts.doubt_everything()
+        elif reply is not None:
+            if blamed is not None:
+                self._on_trouble(raised_after(*blamed))
+            if request.on_answer is not None:
+                try:
+                    request.on_answer(reply)
+                except Exception as failure:
+                    error = failure
         self._echoes.pop(request, None)
+        investigated = self._investigations.pop(request, None)
+        if investigated is not None and error is not None:
+            requests, answer = investigated
+            self._on_trouble(undecided(requests, answer))
+            self._conclude(requests, requests, answer)
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
+        if is_reread and isinstance(error, ConnectionLost):
+            return  # which the session reports itself
         if error is not None and (request.ask is Ask.PATCH or request.abandoned or is_reread):
             self._on_trouble(error)
-        self._reread_doubts()
 
     def _lose(self, error: Exception | None, unanswered: tuple[Request, ...]) -> None:
         self.detach()
         self._echoes.clear()
         self._rereads.clear()
         self._conflicts.clear()
+        self._investigations.clear()
+        self._blamed.clear()
         for request in unanswered:
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))
 
@@ -353,20 +447,11 @@ def _describe_patch(content: Any) -> tuple[str, ...]:
     return tuple(encoding.describe_wire_event(event) for event in events)
 
 
-def _refusal(request: Request, reply: Error) -> Exception:
-    if request.ask is Ask.PATCH:
-        return PatchRejected(
-            f"the server rejected {'; '.join(request.changes)}: {reply.text}. "
-            "The document here has the change and the server's has not; pull() to make them equal.",
-            changes=request.changes,
-            text=reply.text,
-            traceback=reply.traceback,
-            reqid=reply.reqid or "",
-        )
-    return RequestRefused(
-        f"the server refused the {request.ask.value}: {reply.text}. Its log says more.",
-        request=request.ask.value,
-        text=reply.text,
-        traceback=reply.traceback,
-        reqid=reply.reqid or "",
-    )
+def _split(rest: Group, *, after_some: bool) -> tuple[Group, ...]:
+    """Divide what has to be sent again, so that what fails again is found."""
+    if len(rest) < 2:
+        return (rest,) if rest else ()
+    if after_some:
+        return rest[:1], rest[1:]
+    middle = len(rest) // 2
+    return rest[:middle], rest[middle:]

@@ -19,6 +19,7 @@ from bokeh.plotting import figure
 App = Callable[[Document], None]
 
 TICK_MILLISECONDS = 50
+JOINED_FAILS_AT = -1
 
 
 def model(document: Document | None, name: str) -> Any:
@@ -103,6 +104,33 @@ def clamp(document: Document) -> None:
     document.add_root(control)
 
 
+def joined(document: Document) -> None:
+    """A slider, a source and a div; the server notes what its callbacks are told, and one value makes it raise."""
+    control = Slider(name="slider", start=JOINED_FAILS_AT, end=1000, value=0)
+    data = ColumnDataSource(name="source", data={"x": [0], "y": [0]})
+    plot = figure(name="figure", width=300, height=200)
+    plot.line("x", "y", source=data)
+    told: list[Any] = []
+    document.template_variables["told"] = told
+
+    def note(attr: str, old: object, new: int) -> None:
+        if new == JOINED_FAILS_AT:
+            raise ValueError("the callback of this app cannot stand that value")
+        told.append(new)
+
+    control.on_change("value", note)
+    data.on_change("data", lambda attr, old, new: told.append("rows"))
+    document.on_message("joined", told.append)
+    for root in (control, plot, Div(name="gone", text="")):
+        document.add_root(root)
+
+
+def seen(document: Document) -> list[Any]:
+    """What the callbacks of `joined` on the server have been told, in order."""
+    told: list[Any] = document.template_variables["told"]
+    return list(told)
+
+
 APPS: Mapping[str, App] = MappingProxyType(
     {
         "/": empty,
@@ -112,6 +140,7 @@ APPS: Mapping[str, App] = MappingProxyType(
         "/ticks": ticks,
         "/broken": broken,
         "/clamp": clamp,
+        "/joined": joined,
         "/nested/slider": slider,
     }
 )

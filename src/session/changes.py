@@ -1,0 +1,94 @@
+"""What a change made here is: its name in errors, what it may conflict with, and whether it may travel with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bokeh.document.events import (
+    ColumnDataChangedEvent,
+    ColumnsPatchedEvent,
+    ColumnsStreamedEvent,
+    DocumentPatchedEvent,
+    MessageSentEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+    RootRemovedEvent,
+    TitleChangedEvent,
+)
+
+from .requests import Change, Key
+
+__all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event"]
+
+TITLE: Key = ("", "title")
+ROOTS: Key = ("", "roots")
+
+
+class _Kind(NamedTuple):
+    name: Callable[[Any], tuple[str, ...]]
+    key: Callable[[Any], Key | None]
+    replaces: bool = False
+    alone: bool = False
+
+
+def _model_key(event: Any) -> Key:
+    return str(event.model.id), event.attr
+
+
+def _property(verb: str) -> Callable[[Any], tuple[str, ...]]:
+    return lambda event: ("{}(id={!r}).{} " + verb, type(event.model).__name__, str(event.model.id), event.attr)
+
+
+def _root(verb: str) -> Callable[[Any], tuple[str, ...]]:
+    return lambda event: ("root {}(id={!r}) " + verb, type(event.model).__name__, str(event.model.id))
+
+
+# A message leaves no trace in the document, so that nobody could tell later whether the server has taken it: it travels
+# alone, and its own answer says.
+_KINDS: Mapping[type[DocumentPatchedEvent], _Kind] = {
+    ModelChangedEvent: _Kind(_property("changed"), _model_key, replaces=True),
+    ColumnDataChangedEvent: _Kind(_property("replaced"), _model_key, replaces=True),
+    ColumnsStreamedEvent: _Kind(_property("streamed"), _model_key),
+    ColumnsPatchedEvent: _Kind(_property("patched"), _model_key),
+    TitleChangedEvent: _Kind(lambda event: ("title changed to {!r}", event.title), lambda event: TITLE, replaces=True),
+    RootAddedEvent: _Kind(_root("added"), lambda event: ROOTS),
+    RootRemovedEvent: _Kind(_root("removed"), lambda event: ROOTS),
+    MessageSentEvent: _Kind(lambda event: ("message {!r} sent", event.msg_type), lambda event: None, alone=True),
+}
+
+
+def classify(event: DocumentPatchedEvent) -> Change:
+    """Say what a change made here is.
+
+    Args:
+        event: The change.
+
+    Returns:
+        Its name, put into words only when somebody asks; its key, None for what cannot conflict; whether it replaces
+        what was there or adds to it; and whether it has to travel in a message of its own.
+    """
+    kind = _KINDS.get(type(event))
+    if kind is None:  # of a later Bokeh
+        return Change((type(event).__name__,), None, False, True)
+    return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone)
+
+
+def key_of_wire_event(event: Any) -> Key | None:
+    """Say what a change from the server changes.
+
+    Args:
+        event: One element of a PATCH-DOC's "events", which may be malformed.
+
+    Returns:
+        The key, None for what cannot conflict.
+    """
+    match event:
+        case {"kind": "TitleChanged"}:
+            return TITLE
+        case {"kind": "RootAdded" | "RootRemoved"}:
+            return ROOTS
+        case {"model": {"id": str(identity)}, "attr": str(attr)}:
+            return identity, attr
+        case _:
+            return None

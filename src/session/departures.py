@@ -1,0 +1,98 @@
+"""Which models changes of the server have taken out of a document, and after which change.
+
+A server drops a message that refers to a model which was in its document and is gone, and answers OK as if nothing had
+happened (`Document.apply_json_patch` of 3.9.2, 3.10.2 and 4.0.0.dev8). That the model is gone, it has told us before
+that OK. So an answer is believed unless such a model is among those that the message refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+    from .requests import Group
+
+__all__ = ["Departures", "may_remove"]
+
+
+class Departures:
+    """The models that the server has taken out, by the number of the change that did it."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Forget them all: none of our changes is under way that may refer to them."""
+        self._gone.clear()
+
+    @contextmanager
+    def noting(self, document: Document, content: Any, number: int) -> Iterator[None]:
+        """Take note of what a change removes while it is applied.
+
+        Args:
+            document: The document.
+            content: The decoded content of the change.
+            number: Its number.
+        """
+        before = set(document.models) if may_remove(document, content) else set()
+        try:
+            yield
+        finally:
+            for model in before.difference(document.models):
+                self._gone[str(model.id)] = number
+
+    def concern(self, requests: Group) -> bool:
+        """Say whether any of some changes refers to a model that was removed since the first of them was made.
+
+        Args:
+            requests: The changes.
+        """
+        gone = {identity for identity, number in self._gone.items() if number > requests[0].made_after}
+        return bool(gone) and any(gone & _references(msgspec.json.decode(request.content)) for request in requests)
+
+
+def may_remove(document: Document | None, content: Any) -> bool:
+    """Say whether a change from the server may take a model out of a document. Any thread may ask.
+
+    Args:
+        document: The document, which is only looked at.
+        content: The decoded content of the change, which is not applied yet.
+    """
+    events = content.get("events") if isinstance(content, dict) else None
+    if document is None or not isinstance(events, list):
+        return False
+    return any(_may_remove(document, event) for event in events)
+
+
+def _may_remove(document: Document, event: Any) -> bool:
+    match event:
+        case {"kind": "RootRemoved"}:
+            return True
+        case {"kind": "ModelChanged", "model": {"id": str(identity)}, "attr": str(attr)}:
+            model = document.models.get_by_id(cast(Any, identity))
+            descriptor = None if model is None else model.lookup(attr, raises=False)
+            return descriptor is None or descriptor.has_ref
+        case _:
+            return False
+
+
+def _references(value: Any) -> frozenset[str]:
+    """Find all ids in a wire value, of models and of buffers."""
+    found: set[str] = set()
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            identity = node.get("id")
+            if isinstance(identity, str):
+                found.add(identity)
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+    return frozenset(found)

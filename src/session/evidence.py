@@ -1,0 +1,248 @@
+"""Which of several changes the server has applied, told from its document, when its answer leaves that open.
+
+A server that applies a message of several events applies none of them, all, or those before one (`apply_json_patch` of
+3.9.2, 3.10.2 and 4.0.0.dev8). So there is one number to find. What is not contested by a change of the server itself
+has, in the server's document, the value that one of our changes gave it; and what the server has, with those of our
+changes on top that it has not applied, is what we have.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import numpy as np
+from bokeh.core.serialization import Deserializer, Serializer
+
+from ..protocol import Buffer
+from .changes import ROOTS, TITLE
+from .encoding import to_bokeh
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+    from .conflicts import Conflicts
+    from .requests import Group, Key, Request
+    from .rereading import Snapshot
+
+__all__ = ["Evidence", "applied"]
+
+_DATA_KINDS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
+Columns = dict[str, list[Any]]
+
+
+class Evidence:
+    """What the server's document tells about changes of ours.
+
+    Args:
+        document: The document here, which has all of our changes.
+        conflicts: Knows what is contested, and which changes are unanswered.
+        snapshot: The server's document.
+        buffers: The buffers that it refers to.
+    """
+
+    def __init__(self, document: Document, conflicts: Conflicts, snapshot: Snapshot, buffers: Sequence[Buffer]) -> None:
+        self._document = document
+        self._conflicts = conflicts
+        self._snapshot = snapshot
+        self._buffers = {buffer.id: buffer for buffer in buffers}
+
+    def counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
+        """Say how many of the first changes of one property may have been applied.
+
+        Args:
+            key: The property.
+            ours: The changes of it in question, in order.
+
+        Returns:
+            The possible numbers; all of them where nobody can tell.
+        """
+        everything = frozenset(range(len(ours) + 1))
+        if self._conflicts.is_contested(key) or not self._snapshot.can_show(key):
+            return everything
+        try:
+            return self._counts(key, ours) or everything
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+            return everything  # the server's own change has made it something that these do not fit
+
+    def _counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
+        events = [msgspec.json.decode(request.content) for request in ours]
+        if key == ROOTS:
+            here = [str(root.id) for root in self._document.roots]
+            later = [msgspec.json.decode(request.content) for request in self._after(key, ours)]
+            return _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
+        if any(event["kind"] in _DATA_KINDS for event in events):
+            return self._column_counts(key, ours)
+        theirs = self._normal(self._server_value(key), self._buffers)
+        values = [
+            event["title"] if key == TITLE else self._normal(event["new"], {b.id: b for b in request.buffers})
+            for event, request in zip(events, ours, strict=True)
+        ]
+        matching = {count for count, value in enumerate(values, 1) if value == theirs}
+        # Bokeh reports a change only where the value differs from the one before, so a first change is visible.
+        return frozenset(matching) if matching == {1} else frozenset(matching | {0})
+
+    def _server_value(self, key: Key) -> Any:
+        if key == TITLE:
+            return self._snapshot.title
+        value = self._snapshot.attribute(key)
+        if value is msgspec.UNSET:
+            model = self._document.models[cast(Any, key[0])]
+            default = model.lookup(key[1]).instance_default(model)
+            return Serializer(references=set(self._document.models), deferred=False).encode(default)
+        return value
+
+    def _normal(self, value: Any, buffers: Mapping[str, Buffer]) -> Any:
+        """Bring a wire value into a form that is equal for equal values."""
+        match value:
+            case {"type": "object", "id": str(identity)}:
+                return {"id": identity}
+            case {"type": "bytes", "data": {"id": str(name)}}:
+                return bytes(buffers[name].data)
+            case {"type": "bytes", "data": str(data)}:
+                return base64.b64decode(data)
+            case dict():
+                return {name: self._normal(item, buffers) for name, item in value.items()}
+            case list() | tuple():
+                return [self._normal(item, buffers) for item in value]
+            case _:
+                return value
+
+    def _after(self, key: Key, ours: Sequence[Request]) -> Group:
+        """Give the unanswered changes of a property that come after those in question."""
+        return tuple(request for request in self._conflicts.unanswered(key) if request not in ours)
+
+    def _column_counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
+        model = self._document.models[cast(Any, key[0])]
+        here = _lists(getattr(model, key[1]))
+        theirs = _lists(_decoded(self._snapshot.attribute(key), tuple(self._buffers.values())))
+        events = [_decoded_event(request) for request in ours]
+        later = [_decoded_event(request) for request in self._after(key, ours)]
+        return _replayed(theirs, events, later, here, _with_columns, _shows_columns)
+
+
+def applied(group: Group, evidence: Evidence, *, whole: bool) -> tuple[int, int]:
+    """Say how many of the changes of one message the server has applied.
+
+    Args:
+        group: The changes.
+        evidence: What the server's document tells.
+        whole: Whether it has applied either all or none.
+
+    Returns:
+        How many it has applied for certain, and how many at the most.
+    """
+    by_key: dict[Key, list[int]] = {}
+    for index, request in enumerate(group):
+        if request.key is not None:
+            by_key.setdefault(request.key, []).append(index)
+    possible = {0, len(group)} if whole else set(range(len(group) + 1))
+    for key, indices in by_key.items():
+        counts = evidence.counts(key, [group[index] for index in indices])
+        fitting = {number for number in possible if sum(index < number for index in indices) in counts}
+        possible = fitting or possible
+    return min(possible), max(possible)
+
+
+def _replayed(
+    theirs: Any,
+    events: Sequence[dict[str, Any]],
+    later: Sequence[dict[str, Any]],
+    here: Any,
+    apply: Callable[[Any, dict[str, Any]], Any],
+    shows: Callable[[Any, dict[str, Any]], bool],
+) -> frozenset[int]:
+    """Find after how many changes the others on top of what the server has give what we have."""
+    found = set()
+    for count in range(len(events) + 1):
+        if count and not shows(theirs, events[count - 1]):
+            continue
+        value = theirs
+        for event in itertools.chain(events[count:], later):
+            value = apply(value, event)
+        if value == here:
+            found.add(count)
+    return frozenset(found)
+
+
+def _with_root(roots: list[str], event: dict[str, Any]) -> list[str]:
+    identity = event["model"]["id"]
+    if event["kind"] == "RootAdded":
+        return roots if identity in roots else [*roots, identity]
+    return [root for root in roots if root != identity]
+
+
+def _shows_root(roots: list[str], event: dict[str, Any]) -> bool:
+    present = event["model"]["id"] in roots
+    return present if event["kind"] == "RootAdded" else not present
+
+
+def _decoded(value: Any, buffers: Sequence[Buffer]) -> Any:
+    return Deserializer().deserialize(to_bokeh(value, buffers))
+
+
+def _decoded_event(request: Request) -> dict[str, Any]:
+    event: dict[str, Any] = msgspec.json.decode(request.content)
+    for name in ("data", "patches", "new"):
+        if name in event:
+            event[name] = _decoded(event[name], request.buffers)
+    return event
+
+
+def _lists(columns: Any) -> Columns:
+    """Columns as lists of plain values, which compare; a NaN equals itself there, as it does for this purpose."""
+    return {str(name): _plain_list(column) for name, column in columns.items()}
+
+
+def _plain_list(column: Any) -> list[Any]:
+    values = column.tolist() if hasattr(column, "tolist") else list(column)
+    return [
+        repr(value)
+        if isinstance(value, float | np.generic | np.ndarray) or hasattr(value, "tolist")
+        else _plain_list(value)
+        if isinstance(value, list | tuple)
+        else value
+        for value in values
+    ]
+
+
+def _with_columns(columns: Columns, event: dict[str, Any]) -> Columns:
+    match event["kind"]:
+        case "ColumnsStreamed":
+            rows, rollover = _lists(event["data"]), event["rollover"]
+            grown = {name: [*column, *rows[name]] for name, column in columns.items()}
+            return {name: column[-rollover:] if rollover else column for name, column in grown.items()}
+        case "ColumnsPatched":
+            return {name: _patched(column, event["patches"].get(name, ())) for name, column in columns.items()}
+        case _:
+            return _lists(event["data"] if "data" in event else event["new"])
+
+
+def _patched(column: list[Any], patches: Sequence[Any]) -> list[Any]:
+    changed = list(column)
+    for where, what in patches:
+        if isinstance(where, slice):
+            changed[where] = _plain_list(what)
+        elif isinstance(where, int):
+            (changed[where],) = _plain_list([what])
+        else:
+            raise ValueError("a patch inside of nested arrays")
+    return changed
+
+
+def _shows_columns(columns: Columns, event: dict[str, Any]) -> bool:
+    """Say whether columns are as they are right after a change."""
+    match event["kind"]:
+        case "ColumnsStreamed":
+            rows = _lists(event["data"])
+            return all(_ends_with(column, rows[name]) for name, column in columns.items())
+        case _:
+            return _with_columns(columns, event) == columns
+
+
+def _ends_with(column: list[Any], rows: list[Any]) -> bool:
+    kept = rows[-len(column) :] if column else []  # a rollover may have cut off the first of them
+    return column[len(column) - len(kept) :] == kept

@@ -1,0 +1,186 @@
+"""What is still to be sent, and what is sent and not answered: the order, the joining, the waiting. No I/O.
+
+Changes are joined while the one before is under way: as long as the server has not answered a PATCH-DOC, further
+changes wait, and then leave in one message. So a lone change is sent at once, and many are sent as fast as the server
+takes them: a server spends about 0.3 ms on each PATCH-DOC message, and some 0.02 ms on each event in it (Bokeh 3.9.2).
+
+Joining must not widen a failure. A server drops or refuses a whole message for one bad reference, and stops at the
+first event that fails (`Document.apply_json_patch` of 3.9.2, 3.10.2 and 4.0.0.dev8). When an answer leaves open what
+was applied, everything waits until the engine has found out; with one PATCH-DOC under way at a time, it can.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from ..protocol import Error, Ok, PatchDoc, Reply
+from .requests import Ask, Group, Request
+
+__all__ = ["Outbox"]
+
+_MAX_EVENTS = 512
+"""Events of one message. More gain nothing, and the session's other viewers wait while the server applies them."""
+_MAX_SIZE = 1024 * 1024
+"""Bytes of one message of several events: far below what any server accepts. A single event may be larger."""
+
+
+class Outbox:
+    """The requests of one connection, from being posted until they are answered.
+
+    Any thread may `post` and `resume`; everything else belongs to the thread that sends.
+
+    Args:
+        may_remove: Says whether a change from the server may take a model out of the document.
+    """
+
+    def __init__(self, may_remove: Callable[[PatchDoc], bool]) -> None:
+        self._may_remove = may_remove
+        self._posted: deque[Request] = deque()
+        self._again: deque[Group] = deque()
+        self._urgent: deque[Request] = deque()
+        self._sent: dict[str, Group] = {}
+        self._patch: str | None = None  # the message of patches that is under way
+        self._doubted: Group = ()
+        self._arrived = 0  # the server's changes so far
+        self._removal = 0  # the number of the last of them that may have removed a model
+
+    @property
+    def holds_changes(self) -> bool:
+        """Whether anything that changes the server's document is not sent, or not answered, or in doubt."""
+        return any(request.ask in (Ask.PATCH, Ask.PUSH) for request in self.requests())
+
+    def requests(self) -> Iterator[Request]:
+        """Give all requests that are not answered, in the order in which they were sent or will be."""
+        yield from self._doubted
+        for group in (*self._sent.values(), *self._again):
+            yield from group
+        yield from tuple(self._urgent)
+        yield from tuple(self._posted)
+
+    def post(self, request: Request) -> None:
+        """Take up a request.
+
+        Args:
+            request: What to send in its turn, or at once if it is urgent.
+        """
+        (self._urgent if request.urgent else self._posted).append(request)
+
+    def take(self) -> Group:
+        """Give out what is to be sent next, as one message.
+
+        Returns:
+            Its requests; empty when nothing may be sent now.
+        """
+        if self._urgent:
+            return (self._urgent.popleft(),)
+        if self._doubted:
+            return ()
+        if self._again:
+            return () if self._patch is not None else self._again.popleft()
+        if not self._posted:
+            return ()
+        if self._posted[0].ask is not Ask.PATCH:
+            return (self._posted.popleft(),)
+        return () if self._patch is not None else self._join()
+
+    def _join(self) -> Group:
+        first = self._posted.popleft()
+        if not self._posted or not _may_join(first):
+            return (first,)
+        group = [first]
+        size = first.size
+        # The same change of the same thing twice in one message could not be told apart later.
+        contents = {bytes(first.content)}
+        while self._posted and len(group) < _MAX_EVENTS and _may_join(request := self._posted[0]):
+            size += request.size
+            content = bytes(request.content)
+            if size > _MAX_SIZE or (not request.buffers and content in contents and _replaces(request)):
+                break
+            contents.add(content)
+            group.append(self._posted.popleft())
+        return tuple(group)
+
+    def sent(self, msgid: str, group: Group) -> None:
+        """Note that requests are being sent.
+
+        Args:
+            msgid: The id of their message.
+            group: What `take` gave.
+        """
+        for request in group:
+            request.sent_after = self._arrived
+        self._sent[msgid] = group
+        if group[0].ask is Ask.PATCH:
+            self._patch = msgid
+
+    def changed(self, patch: PatchDoc) -> int:
+        """Note a change from the server.
+
+        Args:
+            patch: The change.
+
+        Returns:
+            Its number, counted from 1.
+        """
+        self._arrived += 1
+        if self._may_remove(patch):
+            self._removal = self._arrived
+        return self._arrived
+
+    def answered(self, reqid: str, reply: Reply) -> tuple[Group, bool]:
+        """Note the answer to a message.
+
+        Args:
+            reqid: Its id.
+            reply: The answer.
+
+        Returns:
+            Its requests; and whether the answer leaves open which of them were applied. Then everything waits for
+            `resume`.
+        """
+        group = self._sent.pop(reqid)
+        if reqid != self._patch:
+            return group, False
+        self._patch = None
+        match reply:
+            case Error():
+                doubtful = len(group) > 1
+            case Ok():
+                # What refers to a model that is gone is dropped without a word, with all that came with it.
+                doubtful = group[0].made_after < self._removal and group[0].key is not None
+            case _:
+                doubtful = False
+        if doubtful:
+            self._doubted = group
+        return group, doubtful
+
+    def resume(self, again: Sequence[Group]) -> None:
+        """Go on after a doubt. Any thread may call.
+
+        Args:
+            again: What has to be sent again, before anything else; each as one message.
+        """
+        self._again.extendleft(reversed(again))
+        self._doubted = ()
+
+    def clear(self) -> Group:
+        """Forget everything.
+
+        Returns:
+            The requests that will not be answered, oldest first.
+        """
+        unanswered = tuple(self.requests())
+        self._sent.clear()
+        for waiting in (self._again, self._urgent, self._posted):
+            waiting.clear()
+        self._patch, self._doubted = None, ()
+        return unanswered
+
+
+def _may_join(request: Request) -> bool:
+    return request.change is not None and not request.change.alone
+
+
+def _replaces(request: Request) -> bool:
+    return request.change is not None and request.change.replaces

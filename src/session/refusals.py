@@ -1,0 +1,86 @@
+"""What a server has refused, dropped or failed at, in words."""
+
+from __future__ import annotations
+
+from ..protocol import Error
+from .errors import PatchRejected, RequestRefused
+from .requests import Ask, Group, Reply, Request
+
+__all__ = ["dropped", "raised_after", "refusal", "undecided"]
+
+_TAKEN = "What the server has counts now: the document here is made equal to it."
+
+
+def refusal(request: Request, reply: Error) -> PatchRejected | RequestRefused:
+    """Say that the server refused a request.
+
+    Args:
+        request: The request, alone in its message.
+        reply: The server's answer.
+
+    Returns:
+        The error.
+    """
+    if request.ask is Ask.PATCH:
+        return _rejected(f"the server rejected {request.change}: {reply.text}. {_TAKEN}", (request,), reply)
+    return RequestRefused(
+        f"the server refused the {request.ask.value}: {reply.text}. Its log says more.",
+        request=request.ask.value,
+        text=reply.text,
+        traceback=reply.traceback,
+        reqid=reply.reqid or "",
+    )
+
+
+def raised_after(request: Request, reply: Error) -> PatchRejected:
+    """Say that the server has applied a change and failed at what came of it, as when a callback raises.
+
+    Args:
+        request: The change.
+        reply: The server's answer.
+
+    Returns:
+        The error.
+    """
+    text = f"the server applied {request.change} and then failed, perhaps in a callback of the application: "
+    return _rejected(f"{text}{reply.text}. {_TAKEN}", (request,), reply)
+
+
+def dropped(request: Request) -> PatchRejected:
+    """Say that the server has dropped a change without saying so.
+
+    Args:
+        request: The change.
+
+    Returns:
+        The error.
+    """
+    text = f"the server dropped {request.change}: it refers to a model that is gone from the server's document."
+    return _rejected(f"{text} {_TAKEN}", (request,), None)
+
+
+def undecided(requests: Group, reply: Reply) -> PatchRejected:
+    """Say that nobody can tell whether the server has applied some changes.
+
+    Args:
+        requests: The changes.
+        reply: The server's answer to the message that carried them.
+
+    Returns:
+        The error.
+    """
+    names = "; ".join(str(request.change) for request in requests)
+    text = (
+        f"the server failed at a message of several changes, and whether it has applied these cannot be told: {names}."
+    )
+    return _rejected(f"{text} {_TAKEN}", requests, reply if isinstance(reply, Error) else None)
+
+
+def _rejected(message: str, requests: Group, reply: Error | None) -> PatchRejected:
+    return PatchRejected(
+        message,
+        changes=tuple(change for request in requests for change in request.changes),
+        text="" if reply is None else reply.text,
+        traceback=None if reply is None else reply.traceback,
+        reqid="" if reply is None else reply.reqid or "",
+    )

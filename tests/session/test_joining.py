@@ -1,0 +1,193 @@
+"""Changes travel together while the server is busy, and joining them never widens a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div, Slider
+
+from bokehwire import PatchRejected
+
+from ..apps import JOINED_FAILS_AT, model, seen
+from ..servers import LiveServer
+from .faces import AnySession, Face, contents, differences, do
+from .spying import SpyTransport
+
+ROWS = 40
+
+
+def models(session: AnySession) -> tuple[Document, Slider, ColumnDataSource, Div]:
+    document = session.document
+    assert document is not None
+    slider, source, gone = (document.get_model_by_name(name) for name in ("slider", "source", "gone"))
+    assert isinstance(slider, Slider)
+    assert isinstance(source, ColumnDataSource)
+    assert isinstance(gone, Div)
+    return document, slider, source, gone
+
+
+def stream(source: ColumnDataSource, row: int) -> None:
+    source.stream({"x": [row], "y": [row * row]}, rollover=ROWS // 2)
+
+
+async def equal(face: Face, server: LiveServer, session: AnySession) -> None:
+    await do(session.force_roundtrip())
+    theirs = await face.edit(server, session, contents, "/joined")
+    assert not (found := differences(theirs, contents(session.document))), found
+
+
+async def told(face: Face, server: LiveServer, session: AnySession) -> list[Any]:
+    return await face.edit(server, session, seen, "/joined")
+
+
+def patches(spy: SpyTransport) -> int:
+    return spy.sent_kinds().count("PATCH-DOC")
+
+
+def test_many_changes_travel_in_few_messages_and_none_is_merged(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        spy = SpyTransport(face.transport)
+        session = await face.pull(url=server.url("/joined"), transport=spy)
+        _, slider, source, _ = models(session)
+        for value in range(1, 1001):
+            slider.value = value
+            if value % 10 == 0:
+                stream(source, value)
+        await equal(face, server, session)
+        expected = [item for value in range(1, 1001) for item in ([value, "rows"] if value % 10 == 0 else [value])]
+        assert await told(face, server, session) == expected
+        assert patches(spy) < 100
+
+    face.play(scenario)
+
+
+def test_a_lone_change_is_sent_at_once(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        spy = SpyTransport(face.transport)
+        session = await face.pull(url=server.url("/joined"), transport=spy)
+        _, slider, _, _ = models(session)
+        slider.value = 1
+        # The answer has not been looked at here, and nothing waits for it.
+        await face.edit(server, session, lambda document: None, "/joined")
+        if face.kind == "blocking":
+            server.wait_for(session.id, lambda document: seen(document) == [1], "/joined")
+        await do(session.force_roundtrip())
+        assert patches(spy) == 1
+
+    face.play(scenario)
+
+
+def test_an_event_that_fails_takes_no_other_with_it(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/joined"))
+        _, slider, source, _ = models(session)
+        for value in (1, 2, JOINED_FAILS_AT, 3, 4):
+            slider.value = value
+            stream(source, value)
+        with pytest.raises(PatchRejected, match="value changed") as caught:
+            await do(session.force_roundtrip())
+        assert caught.value.changes == (f"Slider(id={slider.id!r}).value changed",)
+        await equal(face, server, session)
+        assert await told(face, server, session) == [1, "rows", 2, "rows", "rows", 3, "rows", 4, "rows"]
+        assert list(source.data["x"])[-5:] == [1, 2, JOINED_FAILS_AT, 3, 4]
+
+    face.play(scenario)
+
+
+def test_an_event_that_cannot_be_read_takes_no_other_with_it(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/joined"))
+        document, slider, source, _ = models(session)
+        stranger = Div(text="the server has never heard of it")
+        for value in (1, 2):
+            slider.value = value
+            stream(source, value)
+        refused = Div(text="refers to the stranger", tags=[stranger])
+        document.add_root(refused)
+        for value in (3, 4):
+            slider.value = value
+            stream(source, value)
+        with pytest.raises(PatchRejected, match="root Div") as caught:
+            await do(session.force_roundtrip())
+        assert caught.value.changes == (f"root Div(id={refused.id!r}) added",)
+        await equal(face, server, session)
+        assert await told(face, server, session) == [1, "rows", 2, "rows", 3, "rows", 4, "rows"]
+        assert list(source.data["x"])[-4:] == [1, 2, 3, 4]
+        assert refused not in document.roots
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bokehwire.session.encoding._WireSerializer", _forgetful())
+        face.play(scenario)
+
+
+def _forgetful() -> type:
+    """A serializer that writes a stranger as a reference, as if the server knew it."""
+    from bokehwire.session import encoding
+
+    class Forgetful(encoding._WireSerializer):
+        def _encode(self, obj: Any) -> Any:
+            if isinstance(obj, Div) and "never heard" in obj.text:
+                return {"id": obj.id}
+            return super()._encode(obj)
+
+    return Forgetful
+
+
+def test_an_event_about_a_model_that_is_gone_takes_no_other_with_it(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/joined"))
+        _, slider, source, gone = models(session)
+        # Seen here only after the changes were made: the asynchronous session's loop does not run meanwhile either.
+        server.edit(session.id, lambda document: document.remove_root(model(document, "gone")), "/joined")
+        for value in (1, 2):
+            slider.value = value
+            stream(source, value)
+        gone.text = "too late"
+        for value in (3, 4):
+            slider.value = value
+            stream(source, value)
+        await equal(face, server, session)
+        assert await told(face, server, session) == [1, "rows", 2, "rows", 3, "rows", 4, "rows"]
+        assert list(source.data["x"])[-4:] == [1, 2, 3, 4]
+
+    if face.kind != "io_loop":
+        face.play(scenario)
+
+
+def test_messages_of_their_own_keep_their_place_in_order(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/joined"))
+        document, slider, _, _ = models(session)
+        for value in (1, 2):
+            slider.value = value
+        document.callbacks.on_message("joined", lambda data: None)
+        _send_message(document, "between")
+        slider.value = 3
+        await do(session.force_roundtrip())
+        assert await told(face, server, session) == [1, 2, "between", 3]
+
+    face.play(scenario)
+
+
+def _send_message(document: Document, data: str) -> None:
+    from bokeh.document.events import MessageSentEvent
+
+    document.callbacks.trigger_on_change(MessageSentEvent(document, "joined", data))
+
+
+def test_closing_delivers_what_a_failure_has_held_back(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/joined"))
+        _, slider, source, _ = models(session)
+        for value in (1, JOINED_FAILS_AT, 2):
+            slider.value = value
+            stream(source, value)
+        with pytest.raises(PatchRejected):
+            await do(session.close())
+        assert not session.connected
+        assert await told(face, server, session) == [1, "rows", "rows", 2, "rows"]
+
+    face.play(scenario)
