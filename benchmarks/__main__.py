@@ -1,9 +1,49 @@
-"""`make bench`: everything measured, as Markdown tables. ONLY=text keeps the session rows that hold the text."""
+"""`make bench`: everything measured, side by side with `bokeh.client` and the limit.
+
+python -m benchmarks                    all rows; writes the files in benchmarks/results
+ONLY=roundtrip python -m benchmarks     the rows whose key begins so; prints the table and writes nothing
+ROUNDS=5 ...                            so many turns of each contestant, instead of the row's own number
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+import warnings
+from pathlib import Path
 
-from . import sessions
+import msgspec
 
-sessions.main(os.environ.get("ONLY", ""))
+from . import plot
+from .report import markdown, report, result
+from .rows import selected
+from .running import run
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(only: str, rounds: int | None) -> None:
+    """Run rows and say what came out.
+
+    Args:
+        only: Beginnings of keys, with commas between them; empty for all rows, whose results are kept in files.
+        rounds: Turns of each contestant; None for each row's own number.
+    """
+    warnings.simplefilter("ignore")
+    rows = []
+    for row in selected(only):
+        print(f"{row.key} ...", end="", file=sys.stderr, flush=True)
+        rows.append(result(row, run(row, rounds)))
+        print(" done", file=sys.stderr, flush=True)
+    made = report(rows)
+    text = markdown(made)
+    print(text)
+    if only:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "results.md").write_text(text, encoding="utf-8")
+    (RESULTS / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(made)) + b"\n")
+    print(plot.write(made, RESULTS / "speed.html", RESULTS / "speed.png"), file=sys.stderr)
+
+
+main(os.environ.get("ONLY", ""), int(os.environ["ROUNDS"]) if os.environ.get("ROUNDS") else None)
