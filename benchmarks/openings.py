@@ -12,22 +12,26 @@ from bokeh.core.serialization import Buffer, Serialized
 from bokeh.core.types import ID
 from bokeh.document import Document
 
+from bokehwire.protocol import Generation
+
 from .apps import made, plot
 from .faces import BOKEH, OLD, Face
 from .measuring import Sample
-from .raw import RawClient, Requests, decoded
+from .raw import Message, RawClient, Requests, decoded
 from .row import Place, Row, Turns, Work, sessions
 
 IN_SEQUENCE = 20
+# In one turn, so that not everything has left the caches since the turn before.
+REPEAT = 3
 
 
 async def reopen(face: Face, place: Place, path: str) -> Turns:
     """A session of the server that somebody else keeps, from opening to closing."""
     keeper = await face.pull(place.url(path))
     while True:
-        with place.meter() as meter:
-            session = await face.pull(place.url(path), keeper.id)
-            await face.close(session)
+        with place.meter(REPEAT) as meter:
+            for _ in range(REPEAT):
+                await face.close(await face.pull(place.url(path), keeper.id))
         yield meter.sample
 
 
@@ -39,11 +43,12 @@ def raw_reopen(path: str) -> Work:
         keeper = RawClient(place.port, path, name)
         request = Requests(keeper.generation).pull()
         while True:
-            with place.meter() as meter:
-                client = RawClient(place.port, path, name)
-                client.send(request)
-                client.read()
-                client.close()
+            with place.meter(REPEAT) as meter:
+                for _ in range(REPEAT):
+                    client = RawClient(place.port, path, name)
+                    client.send(request)
+                    client.read()
+                    client.close()
             yield meter.sample
 
     return turns
@@ -57,13 +62,18 @@ def build(path: str) -> Work:
         client.send(Requests(client.generation).pull())
         message = client.read()
         while True:
-            content, buffers = decoded(message, client.generation)
-            with place.meter() as meter:
-                packed = Serialized(content["doc"], [Buffer(ID(name), bytes(data)) for name, data in buffers])
-                Document.from_json(packed)
+            packed = [_packed(message, client.generation) for _ in range(REPEAT)]
+            with place.meter(REPEAT) as meter:
+                for document in packed:
+                    Document.from_json(document)
             yield meter.sample
 
     return turns
+
+
+def _packed(message: Message, generation: Generation) -> Any:
+    content, buffers = decoded(message, generation)
+    return Serialized(content["doc"], [Buffer(ID(name), bytes(data)) for name, data in buffers])
 
 
 async def push(face: Face, place: Place) -> Turns:
