@@ -82,14 +82,17 @@ class LoopRunner:
         value = condition()
         if value:
             return value
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T | None] = loop.create_future()
         self._waiters[future] = condition
+        # asyncio.wait, wait_for and timeout would each take a further turn of the loop, or a task of their own.
+        timer = None if timeout is None else loop.call_later(timeout, _give_up, future)
         try:
-            await asyncio.wait([future], timeout=timeout)
-            return future.result() if future.done() else None
+            return await future
         finally:
-            future.cancel()
-            self._waiters.pop(future, None)
+            del self._waiters[future]
+            if timer is not None:
+                timer.cancel()
 
     def _notify(self) -> None:
         for future, condition in list(self._waiters.items()):
@@ -157,6 +160,11 @@ class LoopRunner:
             self._trouble(error)
         self._arm()
         self._notify()
+
+
+def _give_up(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _raise(error: BaseException) -> None:
