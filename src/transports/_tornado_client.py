@@ -43,6 +43,12 @@ class Stream(IOStream):
     peer_closed = False
     _gathered: list[bytes | memoryview] | None = None
 
+    def __init__(self, sock: socket.socket, max_buffer_size: int) -> None:
+        super().__init__(sock, max_buffer_size=max_buffer_size)
+        # What is only kept has been taken over at once.
+        self._kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._kept.set_result(None)
+
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """Read as the base class does."""
         size = super().read_from_fd(buf)
@@ -86,9 +92,7 @@ class Stream(IOStream):
         if self._gathered is None:
             return super().write(data)
         self._gathered.append(data)
-        kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        kept.set_result(None)
-        return kept
+        return self._kept
 
 
 class SecureStream(Stream, SSLIOStream):
@@ -191,6 +195,12 @@ class WireProtocol(WebSocketProtocol13):
         waiting = getattr(self, "_waiting", None)
         if waiting is not None:
             self.stream.io_loop.remove_timeout(waiting)
+
+    def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> "asyncio.Future[None]":
+        """Write a message as one frame; the base class makes a task for each, to translate what the stream raises."""
+        assert isinstance(message, bytes)
+        self._message_bytes_out += len(message)
+        return self._write_frame(True, 0x2 if binary else 0x1, message)
 
     async def _receive_frame_loop(self) -> None:
         # A close reason that is not UTF-8 escapes from tornado's loop, and tornado would log it as its own failure.
