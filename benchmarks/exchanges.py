@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 
 from .apps import named
 from .faces import Face
+from .frames import FrameCounter
 from .raw import RawClient, Requests
 from .row import Place, Row, Turns, sessions
 
@@ -32,6 +34,28 @@ async def raw_round_trip(place: Place) -> Turns:
                 client.send(request)
                 client.read()
         yield meter.sample
+
+
+async def loop_round_trip(place: Place) -> Turns:
+    """The same over an asyncio loop, which every client that is built on one has to pay for."""
+    client = RawClient(place.port, "/widgets")
+    request = Requests(client.generation).round_trip()
+    client.send(request)
+    frames = len(client.read())
+    with asyncio.Runner() as runner:
+        counter = FrameCounter()
+        transport = runner.run(counter.adopt(client.stream.sock))
+
+        async def exchange() -> None:
+            for _ in range(REPEAT):
+                done = counter.expect(frames)
+                transport.write(request)
+                await done
+
+        while True:
+            with place.meter(REPEAT) as meter:
+                runner.run(exchange())
+            yield meter.sample
 
 
 async def change(face: Face, place: Place) -> Turns:
@@ -71,7 +95,7 @@ ROWS = [
     Row(
         "roundtrip",
         "`force_roundtrip()`",
-        {**sessions(round_trip), "raw": raw_round_trip},
+        {**sessions(round_trip), "raw, asyncio": loop_round_trip, "raw": raw_round_trip},
         rounds=15,
         goals=(50, 1.5),
     ),

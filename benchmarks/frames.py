@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterable
 
@@ -120,8 +121,49 @@ class Stream:
         self._buffer += data
 
     def _acknowledge(self) -> None:
-        if _QUICKACK is not None:
-            self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        acknowledge(self.sock)
+
+
+class FrameCounter(asyncio.Protocol):
+    """Counts small unmasked frames on an asyncio loop."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._expected = 0
+        self._done: asyncio.Future[None] | None = None
+
+    async def adopt(self, sock: socket.socket) -> asyncio.Transport:
+        """Take over a socket that is connected."""
+        self._socket = sock
+        sock.setblocking(False)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=sock)
+        return transport
+
+    def expect(self, frames: int) -> asyncio.Future[None]:
+        """Wait for so many frames from now on."""
+        self._expected = frames
+        self._done = asyncio.get_running_loop().create_future()
+        return self._done
+
+    def data_received(self, data: bytes) -> None:
+        """Count what has arrived whole."""
+        acknowledge(self._socket)
+        self._buffer += data
+        while len(self._buffer) >= 4:
+            size = self._buffer[1]
+            end = 2 + size if size < 126 else 4 + int.from_bytes(self._buffer[2:4], "big")
+            if len(self._buffer) < end:
+                return
+            self._buffer = self._buffer[end:]
+            self._expected -= 1
+            if not self._expected and self._done is not None:
+                self._done.set_result(None)
+
+
+def acknowledge(sock: socket.socket) -> None:
+    """Have the kernel acknowledge at once what was read, where it can be told to."""
+    if _QUICKACK is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
 def _unmasked(payload: bytes, mask: bytes | bytearray) -> bytes:

@@ -38,6 +38,10 @@ _header = msgspec.json.Decoder(_Header).decode
 class RawClient:
     """One connection to one session, open from the beginning.
 
+    Attributes:
+        generation: The wire generation that the server speaks.
+        stream: The connection's frames.
+
     Args:
         port: The server's.
         path: The application's, without a slash at its end.
@@ -46,12 +50,12 @@ class RawClient:
 
     def __init__(self, port: int, path: str, session_id: str | None = None) -> None:
         token = generate_jwt_token(generate_session_id() if session_id is None else session_id)  # type: ignore[arg-type]
-        self._stream = Stream(socket.create_connection((HOST, port)))
-        self._stream.send(_UPGRADE.format(path=path, host=HOST, port=port, token=token).encode())
-        answer = self._stream.until(b"\r\n\r\n")
+        self.stream = Stream(socket.create_connection((HOST, port)))
+        self.stream.send(_UPGRADE.format(path=path, host=HOST, port=port, token=token).encode())
+        answer = self.stream.until(b"\r\n\r\n")
         if b" 101 " not in answer:
             raise ConnectionError(f"no WebSocket: {answer[:200]!r}")
-        _opcode, first = self._stream.read()
+        _opcode, first = self.stream.read()
         self.generation = Generation.V4 if b'"header"' in first else Generation.V3
         self._rest_of_message(first)
 
@@ -65,11 +69,11 @@ class RawClient:
 
     def send(self, request: bytes) -> None:
         """Write the bytes of one or more messages at once."""
-        self._stream.send(request)
+        self.stream.send(request)
 
     def read(self) -> Message:
         """The payloads of the next message."""
-        return self._rest_of_message(self._stream.read()[1])
+        return self._rest_of_message(self.stream.read()[1])
 
     def read_until_ok(self) -> None:
         """Read up to the next OK, whatever else comes before it."""
@@ -78,17 +82,17 @@ class RawClient:
 
     def skip(self, messages: int) -> None:
         """Read messages without buffers."""
-        self._stream.skip(messages * (3 if self.generation is Generation.V3 else 1))
+        self.stream.skip(messages * (3 if self.generation is Generation.V3 else 1))
 
     def close(self) -> None:
         """Exchange close frames and close the socket."""
-        self._stream.send(frame((1000).to_bytes(2, "big"), masked=True, opcode=CLOSE))
-        while self._stream.read()[0] != CLOSE:
+        self.stream.send(frame((1000).to_bytes(2, "big"), masked=True, opcode=CLOSE))
+        while self.stream.read()[0] != CLOSE:
             pass
-        self._stream.sock.close()
+        self.stream.sock.close()
 
     def _rest_of_message(self, first: bytes | bytearray) -> Message:
-        read = self._stream.read
+        read = self.stream.read
         is_v4 = self.generation is Generation.V4
         rest = len(_envelope(first).buffers) if is_v4 else 2 + 2 * _header(first).num_buffers
         return [first, *(read()[1] for _ in range(rest))]

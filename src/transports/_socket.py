@@ -128,6 +128,8 @@ async def open_socket(addresses: list[Address]) -> socket.socket:
     Raises:
         OSError: If none could be connected to: the last error, which names the address.
     """
+    if len(addresses) == 1:
+        return await _attempt(addresses[0])
     waiting = list(addresses)
     attempts: set[asyncio.Task[socket.socket]] = set()
     error: OSError | None = None

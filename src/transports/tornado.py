@@ -143,5 +143,5 @@ class _TornadoWebSocket(LibraryWebSocket):
         await super()._released()
         if self._client.wire is not None:
             await self._gone.wait()
-        if self._client.handshake is not None:
+        if self._client.handshake is not None and not self._client.handshake.done():
             await asyncio.wait({self._client.handshake})
