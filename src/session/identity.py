@@ -125,14 +125,15 @@ def defined_ids(content: Any) -> frozenset[str]:
     """
     found: set[str] = set()
     stack: list[Any] = [content]
+    # Decoded JSON has exactly these types, and their names are the quickest test: every patch comes through here.
     while stack:
         node = stack.pop()
-        if isinstance(node, dict):
-            identity = node.get("id")
-            if node.get("type") == "object" and isinstance(identity, str):
-                found.add(identity)
-            if node.get("type") != "ndarray" and node.get("kind") not in _DATA_EVENTS:
-                stack.extend(value for value in node.values() if isinstance(value, dict | list))
-        else:
-            stack.extend(value for value in node if isinstance(value, dict | list))
+        if type(node) is list:
+            stack += [item for item in node if type(item) is dict or type(item) is list]
+            continue
+        kind = node.get("type")
+        if kind == "object" and type(node.get("id")) is str:
+            found.add(node["id"])
+        if kind != "ndarray" and node.get("kind") not in _DATA_EVENTS:
+            stack += [item for item in node.values() if type(item) is dict or type(item) is list]
     return frozenset(found)
