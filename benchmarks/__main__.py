@@ -10,16 +10,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from pathlib import Path
 
 import msgspec
 
 from . import plot
-from .report import markdown, report, result
+from .report import RESULTS, markdown, report, result
 from .rows import selected
 from .running import run
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main(only: str, rounds: int | None) -> None:

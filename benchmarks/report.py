@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import msgspec
 
@@ -14,6 +15,8 @@ from .faces import BOKEH, FACES, OLD
 from .measuring import Sample, added, median, ratio, spread
 from .row import Row
 from .running import Outcome
+
+RESULTS = Path(__file__).parent / "results"
 
 _PACKAGES = ("bokeh", "tornado", "aiohttp", "msgspec", "numpy", "uvloop")
 
