@@ -173,7 +173,7 @@ ROWS = [
             "raw": raw_in_sequence,
             BOKEH: build("/widgets"),
         },
-        rounds=7,
+        rounds=5,
         adds_bokeh=True,
         goals=(10, 1.3),
         note="The server makes a new session each time.",

@@ -108,7 +108,7 @@ def _row(number: int) -> Row:
         f"scale-{number}",
         f"one of {number:,} sessions held open at once: pulled, changed and confirmed in turn, closed",
         {**sessions(hold, *names, with_=(number,)), BOKEH: lambda place: documents(place, number)},
-        rounds=3 if number < 1000 else 1,
+        rounds=2 if number < 1000 else 1,
         warm_up=0,
         limit="",
         note="KB and descriptors of each; what Bokeh alone shows in KB is the Document."
