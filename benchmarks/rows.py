@@ -16,14 +16,18 @@ ROWS: list[Row] = [
 
 
 def selected(only: str) -> list[Row]:
-    """The rows whose keys are given, or else those whose keys begin so.
+    """The rows whose keys are given; what is no key stands for all that begin so.
 
     Args:
         only: Keys or their beginnings, with commas between them; empty for all.
     """
-    wanted = tuple(part.strip() for part in only.split(",") if part.strip())
-    found = [row for row in ROWS if row.key in wanted or not wanted]
-    found = found or [row for row in ROWS if row.key.startswith(wanted)]
+    keys = {row.key for row in ROWS}
+    wanted = [part.strip() for part in only.split(",") if part.strip()]
+    found = [row for row in ROWS if not wanted or any(_names(part, row.key, keys) for part in wanted)]
     if not found:
         raise SystemExit(f"no row is called {only!r}; there are: {', '.join(row.key for row in ROWS)}")
     return found
+
+
+def _names(part: str, key: str, keys: set[str]) -> bool:
+    return part == key if part in keys else key.startswith(part)
