@@ -131,7 +131,9 @@ class Channel:
         assert self._loop is not None
         if self._ended is None and not self._loop.is_closed():
             self._outbox.post(request)
-            self._wake_writer()
+            # Changes that wait for an answer are sent when it comes.
+            if request.ask is not Ask.PATCH or not self._outbox.waits:
+                self._wake_writer()
             return None
         return self._too_late(request)
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 from bokeh.core.serialization import Buffer as BokehBuffer
 from bokeh.core.serialization import Serialized, Serializer
+from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, ColumnsStreamedEvent, ModelChangedEvent
 
 from ..protocol import Buffer
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Encoded", "describe_wire_event", "encode_document", "encode_event", "to_bokeh"]
 
 _encoder = msgspec.json.Encoder()
+_SAFE_INT = 2**53
+_COLUMN_EVENTS = frozenset({ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent})
 
 
 def _encode(content: Any) -> msgspec.Raw:
@@ -62,6 +66,19 @@ class _WireSerializer(Serializer):
         return Encoded(_encode(content), buffers)
 
 
+def _is_plain(value: object) -> bool:
+    """Say whether Bokeh's serializer writes a value as it is, whatever models the other side knows."""
+    match value:
+        case bool() | None:
+            return True
+        case int() if type(value) is int:
+            return -_SAFE_INT < value < _SAFE_INT
+        case float() if type(value) is float:
+            return isfinite(value)
+        case _:
+            return type(value) is str
+
+
 def encode_event(document: Document, event: DocumentPatchedEvent) -> Encoded:
     """Encode one change of a document as it stands now.
 
@@ -77,6 +94,13 @@ def encode_event(document: Document, event: DocumentPatchedEvent) -> Encoded:
     Raises:
         bokeh.core.serialization.SerializationError: The new value has a type that Bokeh cannot serialize.
     """
+    kind = type(event)
+    if isinstance(event, ModelChangedEvent) and kind is ModelChangedEvent and _is_plain(event.new):
+        content = {"kind": "ModelChanged", "model": event.model.ref, "attr": event.attr, "new": event.new}
+        return Encoded(_encode(content), ())
+    if kind in _COLUMN_EVENTS:
+        serializer = _WireSerializer()  # columns hold no models
+        return serializer.finish(serializer.encode(event))
     serializer = _WireSerializer(references=document.models.synced_references)
     content = serializer.encode(event)
     document.models.flush_synced(lambda model: not serializer.has_ref(model))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Acquaintance", "defined_ids"]
 
 _DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
 
 
@@ -54,10 +55,22 @@ class Acquaintance:
             yield
         finally:
             self._arriving = frozenset()
-            for identity in arriving:
-                model = document.models.get_by_id(cast(Any, identity))
-                if model is not None:
-                    self._known[identity] = model
+            self._meet(document, arriving)
+
+    def met(self, document: Document, content: Any) -> None:
+        """Take note of the models of a document that was built from what the server has sent.
+
+        Args:
+            document: The document.
+            content: The decoded wire content.
+        """
+        self._meet(document, defined_ids(content))
+
+    def _meet(self, document: Document, identities: Iterable[str]) -> None:
+        for identity in identities:
+            model = document.models.get_by_id(cast(Any, identity))
+            if model is not None:
+                self._known[identity] = model
 
     def introduce_document(self, document: Document) -> None:
         """Make sure of the ids of all models of a document, before it is pushed.
@@ -83,7 +96,7 @@ class Acquaintance:
         match event:
             case RootAddedEvent(model=model):
                 self._introduce(document, model.references())
-            case ModelChangedEvent(new=value):
+            case ModelChangedEvent(new=value) if type(value) not in _PLAIN:
                 self._introduce(document, collect_models(value))
 
     def _introduce(self, document: Document, models: Iterable[Model]) -> None:

@@ -50,6 +50,11 @@ class Outbox:
         """Whether anything that changes the server's document is not sent, or not answered, or in doubt."""
         return any(request.ask in (Ask.PATCH, Ask.PUSH) for request in self.requests())
 
+    @property
+    def waits(self) -> bool:
+        """Whether further changes wait for an answer. Any thread may ask, after it has posted."""
+        return self._patch is not None or bool(self._doubted)
+
     def requests(self) -> Iterator[Request]:
         """Give all requests that are not answered, in the order in which they were sent or will be."""
         yield from self._doubted

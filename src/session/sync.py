@@ -10,6 +10,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bokeh.core.serialization import UnknownReferenceError
@@ -232,17 +233,21 @@ class SyncEngine:
         content = reply.content.get("doc") if isinstance(reply.content, dict) else None
         if not isinstance(content, dict):
             raise ApplyError("the server's PULL-DOC-REPLY holds no document.")
-        document = self._document if self._document is not None else Document()
+        document = self._document
         version = content.get("version")
         try:
             replacement_ids = [str(root["id"]) for root in content["roots"]]
             title = content["title"]
-            self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
-            self._replacing.update(("added", root_id) for root_id in replacement_ids)
-            self._replacing[("title", title)] += 1
             serialized = encoding.to_bokeh(content, reply.buffers)
-            with self._acquaintance.receiving(document, content):
-                invoke_with_curdoc(document, lambda: document.replace_with_json(serialized))
+            if document is None:
+                document = Document.from_json(serialized)
+                self._acquaintance.met(document, content)
+            else:
+                self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
+                self._replacing.update(("added", root_id) for root_id in replacement_ids)
+                self._replacing[("title", title)] += 1
+                with self._acquaintance.receiving(document, content):
+                    invoke_with_curdoc(document, partial(document.replace_with_json, serialized))
         except Exception as error:
             raise ApplyError(
                 f"the pulled document cannot be built here: {type(error).__name__}: {error}. "
