@@ -15,7 +15,7 @@ from ..protocol import Generation, ServerInfoReply
 from ..transports import ConnectError, ConnectionOptions, HandshakeRefused, Transport, resolve
 from . import urls
 from .channel import Channel
-from .checks import check_numbers
+from .checks import check_numbers, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClientSession"]
 
 T = TypeVar("T")
-
-_MAX_CLOSE_REASON = 123  # bytes; a control frame holds 125, of which the close code takes 2 (RFC 6455, section 5.5)
 
 
 class AsyncClientSession:
@@ -224,15 +222,17 @@ class AsyncClientSession:
         Does nothing when the session is closed or was never connected.
 
         Args:
-            why: The close reason the server is given, at most 123 bytes in UTF-8.
+            why: The close reason the server is given; what is over 123 bytes in UTF-8 is cut off.
 
         Raises:
+            TypeError: `why` is not text. The session stays open.
             SessionClosed: The server did not confirm all changes within `close_timeout`; it names them. The connection
                 is closed all the same.
             PatchRejected: The server rejected a change since the last call.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
             ConnectionLost: The connection had been lost with changes unconfirmed, and no call has said so yet.
         """
+        reason = close_reason(why)
         if self._closed:
             return
         if self._runner.is_dead or self._lifeline.is_inherited:
@@ -242,7 +242,7 @@ class AsyncClientSession:
         self._runner.check()
         self._runner.pump()
         try:
-            await self._hang_up(why)
+            await self._hang_up(reason)
         finally:
             self._runner.pump()
             self._engine.detach()
@@ -424,13 +424,12 @@ class AsyncClientSession:
         if self._loss is not None and self._loss.unconfirmed:
             self._raise_loss(self._loss)
 
-    async def _hang_up(self, why: str) -> None:
+    async def _hang_up(self, reason: str) -> None:
         """Wait until the server has answered all changes, and close the connection."""
         self._closed = True
         unconfirmed: tuple[str, ...] = ()
         channel = self._channel
         if channel is not None:
-            reason = why.encode()[:_MAX_CLOSE_REASON].decode(errors="ignore")
             deadline = time.monotonic() + self._close_timeout
             left = 0.0  # if the wait is interrupted
             try:

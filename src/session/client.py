@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from ..transports import ConnectError
 from .aio import AsyncClientSession
+from .checks import close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .driving import drive, event_loop_of, in_loop, run_from_outside
 from .errors import UsageError
@@ -163,15 +164,17 @@ class ClientSession:
         loop, waits for its end and raises what it raised.
 
         Args:
-            why: The close reason the server is given, at most 123 bytes in UTF-8.
+            why: The close reason the server is given; what is over 123 bytes in UTF-8 is cut off.
 
         Raises:
+            TypeError: `why` is not text. The session stays open.
             SessionClosed: The server did not confirm all changes within `close_timeout`; it names them. The connection
                 is closed all the same.
             PatchRejected: The server rejected a change since the last call.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
             ConnectionLost: The connection had been lost with changes unconfirmed, and no call has said so yet.
         """
+        close_reason(why)  # here, since a close that is scheduled could only say so later
         loop = self._loop
         if loop is None or loop.is_closed():
             run_to_end(self._session.close(why))

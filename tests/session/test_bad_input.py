@@ -34,7 +34,7 @@ from ..processes import ServerProcess
 from ..servers import LiveServer
 from ..sockets import unused_port
 from .faces import AnySession, Face, do
-from .test_documented_api import named
+from .test_documented_api import is_connected, named
 
 KEY = "a key of more than thirty-two characters"
 
@@ -499,3 +499,26 @@ def test_an_error_callback_that_raises_does_no_harm(
 
     face.play(scenario)
     assert "on_error callback" in caplog.text
+
+
+@pytest.mark.parametrize("why", [None, 5, b"bytes"])
+def test_a_reason_that_is_no_text_leaves_the_session_open(server: LiveServer, face: Face, why: Any) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        with pytest.raises(TypeError, match="why must be text"):
+            await do(session.close(why))
+        assert session.connected
+        await do(session.force_roundtrip())
+        await do(session.close())
+        assert not is_connected(session)
+
+    face.play(scenario)
+
+
+def test_a_reason_that_utf8_cannot_hold_closes_all_the_same(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        await do(session.close("half a pair: \ud800" + "é" * 100))
+        assert not session.connected
+
+    face.play(scenario)
