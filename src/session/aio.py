@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from ..protocol import Generation, ServerInfoReply
 from ..transports import ConnectError, ConnectionOptions, HandshakeRefused, Transport, resolve
 from . import urls
 from .channel import Channel
-from .checks import check_numbers, close_reason
+from .checks import check_numbers, check_size, check_wait, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
@@ -91,8 +92,8 @@ class AsyncClientSession:
         on_error: Callable[[Exception], object] | None = None,
         _runner: Runner | None = None,
     ) -> None:
+        check_size(max_message_size)
         check_numbers(
-            max_message_size=max_message_size,
             connect_timeout=connect_timeout,
             reply_timeout=reply_timeout,
             close_timeout=close_timeout,
@@ -379,12 +380,14 @@ class AsyncClientSession:
 
         Args:
             predicate: Gives a true value when the wait is over.
-            timeout: In seconds, None for ever.
+            timeout: In seconds, None for ever. With 0 or less, the predicate is evaluated once.
 
         Returns:
             The predicate's true value.
 
         Raises:
+            TypeError: The predicate is not a function, or an asynchronous one.
+            ValueError: `timeout` is not a number.
             WaitTimeout: The predicate did not hold in time.
             PatchRejected: The server rejected a change.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
@@ -394,11 +397,16 @@ class AsyncClientSession:
 
         def condition() -> tuple[T] | None:
             value = predicate()
+            if inspect.isawaitable(value):
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise TypeError("predicate must not be asynchronous: it is evaluated after each change.")
             if value:
                 return (value,)
             self._check_state()
             return None
 
+        check_wait(predicate, timeout)
         self._runner.check()
         found = await self._runner.wait(condition, timeout, callbacks=True)
         if found is None:

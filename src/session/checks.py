@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
-__all__ = ["check_numbers", "close_reason"]
+import math
+import sys
+from typing import TypeGuard
+
+__all__ = ["check_numbers", "check_size", "check_wait", "close_reason"]
 
 _MAX_CLOSE_REASON = 123  # bytes; a control frame holds 125, of which the close code takes 2 (RFC 6455, section 5.5)
 
 
 def check_numbers(**numbers: object) -> None:
-    """Refuse times and sizes that could never work.
+    """Refuse times that could never work.
 
     Args:
-        **numbers: Values by the names of their parameters; None is allowed.
+        **numbers: Seconds by the names of their parameters; None is allowed.
 
     Raises:
         ValueError: One is not a number above 0; it names the parameter.
     """
     for name, value in numbers.items():
-        if value is not None and not (isinstance(value, int | float) and value > 0):
+        if value is not None and not (_is_number(value) and value > 0):
             raise ValueError(f"{name} must be a number above 0, not {value!r}.")
+
+
+def check_size(size: object) -> None:
+    """Refuse what cannot be the largest size of a message.
+
+    Args:
+        size: What the caller gave as `max_message_size`, in bytes.
+
+    Raises:
+        ValueError: It is not a whole number from 1 to `sys.maxsize`.
+    """
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= sys.maxsize:
+        raise ValueError(f"max_message_size must be a whole number of bytes, from 1 to {sys.maxsize}, not {size!r}.")
+
+
+def check_wait(predicate: object, timeout: object) -> None:
+    """Refuse what cannot be waited for.
+
+    Args:
+        predicate: What the caller wants to hold.
+        timeout: For how long the caller wants to wait for it; None for ever.
+
+    Raises:
+        TypeError: The predicate cannot be called.
+        ValueError: The timeout is not a number.
+    """
+    if not callable(predicate):
+        raise TypeError(f"predicate must be a function without parameters, not {predicate!r}.")
+    if timeout is not None and not _is_number(timeout):
+        raise ValueError(f"timeout must be a number of seconds, or None, not {timeout!r}.")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Tell the numbers that can be compared and added to a time from everything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return not math.isnan(value)
+    except OverflowError:  # an int that no clock can hold
+        return False
 
 
 def close_reason(why: object) -> str:

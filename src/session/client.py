@@ -275,12 +275,14 @@ class ClientSession:
 
         Args:
             predicate: Evaluated at once, and after each change from the server; a true value ends the wait.
-            timeout: In seconds, None for ever.
+            timeout: In seconds, None for ever. With 0 or less, the predicate is evaluated once.
 
         Returns:
             The predicate's true value.
 
         Raises:
+            TypeError: The predicate is not a function, or an asynchronous one.
+            ValueError: `timeout` is not a number.
             WaitTimeout: The predicate did not hold in time. It is a TimeoutError.
             PatchRejected: The server rejected a change.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.

@@ -21,6 +21,8 @@ __all__ = ["ThreadRunner"]
 
 T = TypeVar("T")
 
+_FOR_EVER = threading.TIMEOUT_MAX / 2  # seconds; the callbacks of a document may be due as late
+
 
 class ThreadRunner:
     """The connection lives on the portal's loop; the document, its callbacks and the waiting in the calling thread."""
@@ -79,7 +81,8 @@ class ThreadRunner:
 
     async def wait(self, condition: Callable[[], T], timeout: float | None, *, callbacks: bool = False) -> T | None:
         """Block until a condition holds, handling what arrives."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        # Locks refuse to wait longer than TIMEOUT_MAX, some centuries.
+        deadline = None if timeout is None or timeout >= _FOR_EVER else time.monotonic() + timeout
         while True:
             seen = self._changes
             value = condition()

@@ -22,6 +22,8 @@ from .errors import ConnectError
 
 # As tornado has it.
 _MAX_HEADER = 64 * 1024
+# aiohttp keeps the largest size of a message in a C unsigned int.
+_LARGEST_LIMIT = 2**32 - 1
 
 
 class LostError(Exception):
@@ -81,7 +83,7 @@ async def open_connection(options: ConnectionOptions, target: Target) -> Opened:
             autoclose=False,
             autoping=False,
             # aiohttp refuses a message of exactly this size too.
-            max_msg_size=options.max_message_size + 1,
+            max_msg_size=min(options.max_message_size + 1, _LARGEST_LIMIT),
             ssl=(options.ssl_context or default_ssl_context()) if target.secure else True,
         )
         opened = opening.opened(connection)

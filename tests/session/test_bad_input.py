@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from bokehwire import (
     ReplyTimeout,
     RequestRefused,
     SessionRefused,
+    WaitTimeout,
 )
 
 from ..faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
@@ -440,7 +442,15 @@ def test_an_expired_token(server: LiveServer, face: Face) -> None:
         ({"reply_timeout": 0}, ValueError, "reply_timeout"),
         ({"connect_timeout": -1}, ValueError, "connect_timeout"),
         ({"close_timeout": "soon"}, ValueError, "close_timeout"),
+        ({"close_timeout": True}, ValueError, "close_timeout"),
+        ({"reply_timeout": float("nan")}, ValueError, "reply_timeout"),
+        ({"reply_timeout": 10**400}, ValueError, "reply_timeout"),
         ({"max_message_size": "1"}, ValueError, "max_message_size"),
+        ({"max_message_size": None}, ValueError, "max_message_size"),
+        ({"max_message_size": 0}, ValueError, "max_message_size"),
+        ({"max_message_size": True}, ValueError, "max_message_size"),
+        ({"max_message_size": float("inf")}, ValueError, "max_message_size"),
+        ({"max_message_size": 2**64}, ValueError, "max_message_size"),
     ],
 )
 def test_an_argument_that_could_never_work(face: Face, options: Any, error: type[Exception], text: str) -> None:
@@ -520,5 +530,51 @@ def test_a_reason_that_utf8_cannot_hold_closes_all_the_same(server: LiveServer, 
         session = await face.pull(url=server.url("/slider"))
         await do(session.close("half a pair: \ud800" + "é" * 100))
         assert not session.connected
+
+    face.play(scenario)
+
+
+@pytest.mark.parametrize("longest", [float("inf"), 1e300, 1e10])
+def test_any_long_time_can_be_waited_for(server: LiveServer, face: Face, longest: float) -> None:
+    async def scenario(face: Face) -> None:
+        times = dict.fromkeys(("connect_timeout", "reply_timeout", "close_timeout"), longest)
+        session = await face.pull(url=server.url("/slider"), max_message_size=sys.maxsize, **times)
+        evaluations: list[int] = []
+
+        def third_time() -> bool:
+            evaluations.append(len(evaluations))
+            return len(evaluations) > 2
+
+        slider = named(session, "slider")
+        slider.value = 2
+        slider.value = 3
+        await do(session.wait_for(third_time, timeout=longest))
+
+    face.play(scenario)
+
+
+@pytest.mark.parametrize("timeout", ["1", float("nan"), [], True])
+def test_a_time_to_wait_must_be_a_number(server: LiveServer, face: Face, timeout: Any) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        with pytest.raises(ValueError, match="timeout must be a number"):
+            await do(session.wait_for(lambda: False, timeout=timeout))
+        with pytest.raises(WaitTimeout):
+            await do(session.wait_for(lambda: False, timeout=-1))
+
+    face.play(scenario)
+
+
+def test_a_predicate_must_be_a_function_that_does_not_wait(server: LiveServer, face: Face) -> None:
+    async def asynchronous() -> bool:
+        return False
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        with pytest.raises(TypeError, match="must be a function"):
+            await do(session.wait_for(cast(Any, True), timeout=5))
+        with pytest.raises(TypeError, match="must not be asynchronous"):
+            await do(session.wait_for(cast(Any, asynchronous), timeout=5))
+        await do(session.force_roundtrip())
 
     face.play(scenario)
