@@ -16,7 +16,7 @@ from ..protocol import Generation, ServerInfoReply
 from ..transports import ConnectError, ConnectionOptions, HandshakeRefused, Transport, resolve
 from . import urls
 from .channel import Channel
-from .checks import check_numbers, check_size, check_wait, close_reason
+from .checks import check_mapping, check_numbers, check_size, check_token, check_wait, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
@@ -70,7 +70,7 @@ class AsyncClientSession:
 
     Raises:
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
-        TypeError: `session_id` is not text.
+        TypeError: `session_id` is not text, or `arguments` or `headers` is not a mapping.
         ImportError: The transport's library is not installed.
     """
 
@@ -93,6 +93,8 @@ class AsyncClientSession:
         _runner: Runner | None = None,
     ) -> None:
         check_size(max_message_size)
+        check_mapping("arguments", arguments)
+        check_mapping("headers", headers)
         check_numbers(
             connect_timeout=connect_timeout,
             reply_timeout=reply_timeout,
@@ -161,11 +163,12 @@ class AsyncClientSession:
         """A token that authenticates the session, made anew from Bokeh's settings as they are now.
 
         BOKEH_SIGN_SESSIONS and BOKEH_SECRET_KEY must be the same as on the server. It expires 300 s after it was made.
+
+        Raises:
+            ValueError: Sessions are to be signed and there is no key, or what was given as `token` cannot be one.
         """
-        if callable(self._token):
-            return self._token()
         if self._token is not None:
-            return self._token
+            return check_token(self._token() if callable(self._token) else self._token)
         return new_token(self._id)
 
     @property
@@ -210,6 +213,7 @@ class AsyncClientSession:
 
         Raises:
             ConnectError: No connection could be made; the subclass says why. A later call tries again.
+            ValueError: The token, an argument or a header cannot be sent; it says which.
             ConnectionLost: The session was connected, and the connection was lost.
             SessionClosed: The session was closed.
         """

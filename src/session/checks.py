@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
+from collections.abc import Mapping
 from typing import TypeGuard
 
-__all__ = ["check_numbers", "check_size", "check_wait", "close_reason"]
+__all__ = ["check_mapping", "check_numbers", "check_size", "check_token", "check_wait", "close_reason"]
+
+_TOKEN = re.compile(r"[A-Za-z0-9_.=-]+")
 
 _MAX_CLOSE_REASON = 123  # bytes; a control frame holds 125, of which the close code takes 2 (RFC 6455, section 5.5)
 
@@ -36,6 +40,40 @@ def check_size(size: object) -> None:
     """
     if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= sys.maxsize:
         raise ValueError(f"max_message_size must be a whole number of bytes, from 1 to {sys.maxsize}, not {size!r}.")
+
+
+def check_mapping(name: str, value: object) -> None:
+    """Refuse what does not give values by names.
+
+    Args:
+        name: The name of the parameter.
+        value: What the caller gave; None is allowed.
+
+    Raises:
+        TypeError: It is not a mapping.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping of names to values, such as a dict, not {value!r}.")
+
+
+def check_token(token: object) -> str:
+    """Refuse what cannot be a session's token. The message does not show it, since it lets its owner in.
+
+    Args:
+        token: What the caller gave, or what the caller's function returned.
+
+    Returns:
+        The token.
+
+    Raises:
+        ValueError: It is not text, or has other characters than those of tokens.
+    """
+    if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+        raise ValueError(
+            "the session's token must be what bokeh.util.token.generate_jwt_token makes: letters, digits, '-', '_' and "
+            f"'.'. What was given as token is {'other text' if isinstance(token, str) else type(token).__name__}."
+        )
+    return token
 
 
 def check_wait(predicate: object, timeout: object) -> None:

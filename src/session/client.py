@@ -60,7 +60,7 @@ class ClientSession:
 
     Raises:
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
-        TypeError: `io_loop` is not a loop, or `session_id` is not text.
+        TypeError: `io_loop` is not a loop, `session_id` is not text, or `arguments` or `headers` is not a mapping.
         ImportError: The transport's library is not installed.
     """
 
@@ -150,6 +150,7 @@ class ClientSession:
         `error_code` and `error_detail` say why, and `check_connection_errors` raises it. A later call tries again.
 
         Raises:
+            ValueError: The token, an argument or a header cannot be sent; it says which.
             ConnectionLost: The session was connected, and the connection was lost.
             SessionClosed: The session was closed.
         """

@@ -104,11 +104,18 @@ def with_arguments(url: str, arguments: Mapping[str, str | Sequence[str]] | None
 
     Returns:
         The URL with the arguments quoted into its query.
+
+    Raises:
+        ValueError: A name or a value has characters that UTF-8 cannot hold.
     """
     if not arguments:
         return url
     parts = urlsplit(url)
-    query = "&".join(part for part in (parts.query, urlencode(dict(arguments), doseq=True)) if part)
+    try:
+        quoted = urlencode(dict(arguments), doseq=True)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"arguments cannot be sent: UTF-8 cannot hold {error.object!r}.") from None
+    query = "&".join(part for part in (parts.query, quoted) if part)
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 

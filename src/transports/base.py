@@ -1,5 +1,6 @@
 """The transport contract: what the layers above need from a WebSocket library, and nothing else."""
 
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ Frame: TypeAlias = str | bytes
 
 OutgoingFrame: TypeAlias = "str | bytes | bytearray | memoryview[Any]"
 """One WebSocket message to send: str goes as text, everything else as binary. A memoryview must be C-contiguous."""
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +44,34 @@ class ConnectionOptions:
     ssl_context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers and the headers.
+        """Check what could not be sent, or could never work.
 
         Raises:
-            ValueError: If a number is not positive, or a header has characters that would end it.
+            ValueError: If a number is not positive, a subprotocol is not a token of HTTP (RFC 6455, section 4.1), or a
+                header's name is not one or its value not ASCII, which libraries encode differently.
         """
         for name in ("connect_timeout", "close_timeout", "max_message_size", "ping_interval", "ping_timeout"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, not {value!r}")
+        for subprotocol in self.subprotocols:
+            if not _is_token(subprotocol):
+                raise ValueError(f"the subprotocol {subprotocol!r} must be text without spaces, separators and accents")
         for name, value in self.headers.items():
-            if any(char in "\r\n\0" for char in name + value):
-                raise ValueError(f"the header {name!r} has characters that are not allowed")
+            if not _is_token(name):
+                raise ValueError(f"the header {name!r} must have a name without spaces, separators and accents")
+            if not _is_line(value):
+                raise ValueError(f"the header {name!r} must have a value of ASCII text in one line, not {value!r}")
+
+
+def _is_token(text: object) -> bool:
+    """Say whether a text is a token (RFC 9110, section 5.6.2)."""
+    return isinstance(text, str) and _TOKEN.fullmatch(text) is not None
+
+
+def _is_line(text: object) -> bool:
+    """Say whether a text is ASCII in one line."""
+    return isinstance(text, str) and text.isascii() and not any(char in "\r\n\0" for char in text)
 
 
 class WebSocket(Protocol):

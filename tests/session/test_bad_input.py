@@ -439,6 +439,9 @@ def test_an_expired_token(server: LiveServer, face: Face) -> None:
     [
         ({"session_id": ""}, ValueError, "must not be empty"),
         ({"session_id": 5}, TypeError, "must be text"),
+        ({"arguments": 7}, TypeError, "arguments must be a mapping"),
+        ({"arguments": "a=b"}, TypeError, "arguments must be a mapping"),
+        ({"headers": "X-A: b"}, TypeError, "headers must be a mapping"),
         ({"reply_timeout": 0}, ValueError, "reply_timeout"),
         ({"connect_timeout": -1}, ValueError, "connect_timeout"),
         ({"close_timeout": "soon"}, ValueError, "close_timeout"),
@@ -578,3 +581,26 @@ def test_a_predicate_must_be_a_function_that_does_not_wait(server: LiveServer, f
         await do(session.force_roundtrip())
 
     face.play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"arguments": {"a": "\ud800"}}, "arguments cannot be sent"),
+        ({"headers": {"X-A": 5}}, "the header 'X-A'"),
+        ({"headers": {"X-A": "€"}}, "the header 'X-A'"),
+        ({"token": 5}, "given as token is int"),
+        ({"token": lambda: None}, "given as token is NoneType"),
+        ({"token": "a b"}, "given as token is other text"),
+        ({"token": "a\r\nX-A: b"}, "given as token is other text"),
+        ({"token": ""}, "given as token is other text"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name(server: LiveServer, face: Face, options: Any, text: str) -> None:
+    async def scenario(face: Face) -> None:
+        with pytest.raises(ValueError, match=text) as caught:
+            await face.pull(url=server.url("/slider"), **options)
+        assert "X-A: b" not in str(caught.value)
+
+    with no_leaks(ignore_threads=LOOP_THREADS):
+        face.play(scenario)

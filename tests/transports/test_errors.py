@@ -96,6 +96,16 @@ def test_the_message_says_what_happened(error: Exception, parts: list[str]) -> N
         ({"ping_timeout": float("nan")}, "ping_timeout"),
         ({"headers": {"X-A": "1\r\nX-B: 2"}}, "X-A"),
         ({"headers": {"X-A\n": "1"}}, "X-A"),
+        ({"headers": {"X A": "1"}}, "X A"),
+        ({"headers": {"": "1"}}, "the header ''"),
+        ({"headers": {5: "1"}}, "the header 5"),
+        ({"headers": {"X-A": 5}}, "X-A.*not 5"),
+        ({"headers": {"X-A": None}}, "X-A.*not None"),
+        ({"headers": {"X-A": "é"}}, "X-A"),
+        ({"subprotocols": ("bokeh", "a\r\nX: b")}, "subprotocol"),
+        ({"subprotocols": ("bokeh", "a b")}, "subprotocol"),
+        ({"subprotocols": ("bokeh", "")}, "subprotocol"),
+        ({"subprotocols": ("bokeh", None)}, "subprotocol None"),
     ],
 )
 def test_options_are_checked(changes: dict[str, Any], text: str) -> None:
