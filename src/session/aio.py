@@ -16,7 +16,7 @@ from ..protocol import Generation, ServerInfoReply
 from ..transports import ConnectError, ConnectionOptions, HandshakeRefused, Transport, resolve
 from . import urls
 from .channel import Channel
-from .checks import check_mapping, check_numbers, check_size, check_token, check_wait, close_reason
+from .checks import check_mapping, check_model, check_numbers, check_size, check_token, check_wait, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
@@ -375,6 +375,8 @@ class AsyncClientSession:
 
         Raises:
             ValueError: `new` is none of the three.
+            webbrowser.Error: There is no browser of that name, or none at all.
+            TypeError: `obj` is no model.
             UsageError: `obj` is given and there is no document yet.
         """
         await self._show(obj, browser, new, None)
@@ -551,6 +553,7 @@ class AsyncClientSession:
         self, obj: UIElement | None, browser: str | None, new: BrowserTarget, controller: BrowserLike | None
     ) -> None:
         if obj is not None:
+            check_model(obj)
             self._check()
             document = self.document
             if document is None:

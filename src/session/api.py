@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .aio import AsyncClientSession
 from .client import ClientSession
-from .credentials import new_session_id
+from .credentials import checked_id, new_session_id
 from .options import SessionOptions
 from .show import BrowserTarget, open_page
 from .urls import page_url, server_url, websocket_url
@@ -107,12 +107,14 @@ def show_session(
 
     Raises:
         InvalidURL: The URL is malformed. It is a ValueError.
-        ValueError: `new` is none of the three.
+        TypeError: `session_id` is not text.
+        ValueError: `session_id` is empty, or `new` is none of the three.
+        webbrowser.Error: There is no browser of that name, or none at all.
     """
     if session is not None:
         page = page_url(session.url, session.id)
     else:
-        page = page_url(server_url(url), session_id if session_id is not None else new_session_id())
+        page = page_url(server_url(url), checked_id(session_id) if session_id is not None else new_session_id())
     open_page(page, browser, new, controller)
 
 

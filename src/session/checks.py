@@ -8,7 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import TypeGuard
 
-__all__ = ["check_mapping", "check_numbers", "check_size", "check_token", "check_wait", "close_reason"]
+from bokeh.model import Model
+
+__all__ = ["check_mapping", "check_model", "check_numbers", "check_size", "check_token", "check_wait", "close_reason"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.=-]+")
 
@@ -54,6 +56,19 @@ def check_mapping(name: str, value: object) -> None:
     """
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping of names to values, such as a dict, not {value!r}.")
+
+
+def check_model(obj: object) -> None:
+    """Refuse what cannot become a root of a document.
+
+    Args:
+        obj: What the caller wants to show.
+
+    Raises:
+        TypeError: It is not a model.
+    """
+    if not isinstance(obj, Model):
+        raise TypeError(f"obj must be a Bokeh layout, plot or widget, not {obj!r}.")
 
 
 def check_token(token: object) -> str:

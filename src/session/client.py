@@ -267,6 +267,8 @@ class ClientSession:
 
         Raises:
             ValueError: `new` is none of the three.
+            webbrowser.Error: There is no browser of that name, or none at all.
+            TypeError: `obj` is no model.
             UsageError: `obj` is given and there is no document yet.
         """
         self._run(self._session.show(obj, browser, new))

@@ -24,10 +24,11 @@ def open_page(url: str, browser: str | None, new: BrowserTarget, controller: Bro
 
     Raises:
         ValueError: `new` is none of the three.
+        webbrowser.Error: There is no browser of that name, or none at all.
     """
     from bokeh.util.browser import NEW_PARAM, get_browser_controller
 
-    if new not in NEW_PARAM:
+    if new not in list(NEW_PARAM):  # also where `new` cannot be hashed
         raise ValueError(f"new must be one of {', '.join(sorted(NEW_PARAM))}, not {new!r}.")
     if controller is None:
         controller = get_browser_controller(browser=browser)

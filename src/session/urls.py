@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote_plus, urlencode, urlsplit, urlunsplit
 
 from bokeh.resources import DEFAULT_SERVER_HTTP_URL
 
@@ -23,10 +23,11 @@ def server_url(url: str) -> str:
             server Bokeh is configured to use, which is http://localhost:5006/ unless the environment says otherwise.
 
     Returns:
-        The URL without trailing slashes.
+        The URL, without trailing slashes in its path and without a fragment.
 
     Raises:
-        InvalidURL: The scheme is not http or https, there is no host, or the port is not a number.
+        InvalidURL: The scheme is not http or https, there is no host, the port is not a number, or there are spaces or
+            control characters.
     """
     if url == "default":
         url = DEFAULT_SERVER_HTTP_URL
@@ -36,8 +37,8 @@ def server_url(url: str) -> str:
             "or use ClientSession(websocket_url=...).",
             url=url,
         )
-    _check(url, tuple(_WEBSOCKET_SCHEMES))
-    return url.rstrip("/")
+    parts = _check(url, tuple(_WEBSOCKET_SCHEMES))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), parts.query, ""))
 
 
 def websocket_url(url: str) -> str:
@@ -52,8 +53,7 @@ def websocket_url(url: str) -> str:
     Raises:
         InvalidURL: The URL is malformed or has another scheme.
     """
-    _check(url, tuple(_WEBSOCKET_SCHEMES))
-    parts = urlsplit(url)
+    parts = _check(url, tuple(_WEBSOCKET_SCHEMES))
     return urlunsplit((_WEBSOCKET_SCHEMES[parts.scheme], parts.netloc, parts.path.rstrip("/") + "/ws", parts.query, ""))
 
 
@@ -82,7 +82,7 @@ def page_url(url: str, session_id: str) -> str:
     Raises:
         InvalidURL: The URL is malformed, or a WebSocket URL whose path does not end in "/ws".
     """
-    parts = urlsplit(url)
+    parts = _check(url, tuple(_WEBSOCKET_SCHEMES) + tuple(_PAGE_SCHEMES))
     path = parts.path
     scheme = parts.scheme
     if scheme in _PAGE_SCHEMES:
@@ -90,7 +90,6 @@ def page_url(url: str, session_id: str) -> str:
             raise InvalidURL(f"the WebSocket URL {url!r} does not end in /ws, as a Bokeh application's does.", url=url)
         path = path[:-2]
         scheme = _PAGE_SCHEMES[scheme]
-    _check(url, tuple(_WEBSOCKET_SCHEMES) + tuple(_PAGE_SCHEMES))
     query = f"{parts.query}&" if parts.query else ""
     return urlunsplit((scheme, parts.netloc, path, f"{query}bokeh-session-id={quote_plus(session_id)}", ""))
 
@@ -119,10 +118,12 @@ def with_arguments(url: str, arguments: Mapping[str, str | Sequence[str]] | None
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
-def _check(url: object, schemes: tuple[str, ...]) -> None:
-    """Refuse a URL that no connection could be made to."""
+def _check(url: object, schemes: tuple[str, ...]) -> SplitResult:
+    """Refuse a URL that no connection could be made to, and give the parts of any other."""
     if not isinstance(url, str):
         raise InvalidURL(f"a URL must be text, not {url!r}.", url=str(url))
+    if any(char <= " " or char == "\x7f" for char in url):  # some of which urlsplit drops silently
+        raise InvalidURL(f"{url!r} has spaces or control characters; quote them.", url=url)
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port is None or parts.port > 0
@@ -132,3 +133,4 @@ def _check(url: object, schemes: tuple[str, ...]) -> None:
         raise InvalidURL(f"{url!r} must start with one of {', '.join(f'{s}://' for s in schemes)}.", url=url)
     if not parts.hostname or not port_is_valid:
         raise InvalidURL(f"{url!r} must name a host, and a port above 0 if it names one.", url=url)
+    return parts

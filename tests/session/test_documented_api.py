@@ -353,3 +353,29 @@ def test_show_adds_the_object_where_the_page_finds_it(
         assert [new for _, new in controller.opened] == [2, 1]
 
     face.play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"session_id": ""}, ValueError, "session_id"),
+        ({"session_id": 5}, TypeError, "session_id"),
+        ({"new": []}, ValueError, "same, tab, window"),
+        ({"url": "ws://h/ws"}, ValueError, "WebSocket URL"),
+        ({"session": ClientSession(websocket_url="http://[")}, ValueError, "not a valid URL"),
+    ],
+)
+def test_what_show_session_cannot_show_is_refused_by_name(given: Any, error: type[Exception], text: str) -> None:
+    browser = Browser()
+    with pytest.raises(error, match=text):
+        show_session(**given, controller=browser)
+    assert not browser.opened
+
+
+def test_only_models_can_be_shown(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        with pytest.raises(TypeError, match="not 5"):
+            await do(session.show(cast(Any, 5)))
+
+    face.play(scenario)
