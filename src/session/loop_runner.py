@@ -73,8 +73,8 @@ class LoopRunner:
         """Do nothing: what arrives is handled at once."""
 
     def release(self) -> None:
-        """Cancel the asynchronous document callbacks that are still running."""
-        for task in self._running:
+        """Cancel the asynchronous document callbacks that are still running, except one that closes the session."""
+        for task in self._running - {asyncio.current_task()}:
             task.cancel()
 
     async def wait(self, condition: Callable[[], T], timeout: float | None, *, callbacks: bool = False) -> T | None:

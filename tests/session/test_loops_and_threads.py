@@ -9,6 +9,7 @@ import signal
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 from bokeh.application import Application
@@ -470,3 +471,23 @@ def test_threads_take_turns_on_one_session(server: LiveServer, blocking: Face) -
             list(pool.map(work, range(4)))
         slider = named(session, "slider")
         assert isinstance(slider, Slider)
+
+
+def test_an_asynchronous_callback_that_closes_its_session_runs_on(server: LiveServer, on_loop: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        assert isinstance(session, AsyncClientSession)
+        assert session.document is not None
+        ended = asyncio.Event()
+
+        async def callback() -> None:
+            await session.close()
+            await asyncio.sleep(0)
+            ended.set()
+
+        session.document.add_next_tick_callback(cast(Any, callback))
+        await session.run_until_closed()
+        async with asyncio.timeout(20):
+            await ended.wait()
+
+    on_loop.play(scenario)
