@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..transports import ConnectionClosed
+from ..transports import ConnectionClosed, MessageTooBig, WebSocketViolation
 from .errors import ConnectionLost, NotABokehServer, SessionRefused
 from .requests import Request
 
@@ -29,7 +29,11 @@ def describe_refusal(url: str, fault: Exception) -> NotABokehServer | SessionRef
         The error to raise, with the fault as its cause.
     """
     refusal: NotABokehServer | SessionRefused
-    if isinstance(fault, ConnectionClosed):
+    if isinstance(fault, MessageTooBig):
+        refusal = SessionRefused(
+            f"{url} did not come to acknowledge the session: {fault}.", url=url, code=1009, reason=fault.reason
+        )
+    elif isinstance(fault, ConnectionClosed) and not isinstance(fault, WebSocketViolation):
         code = ABNORMAL if fault.code is None else fault.code
         said = f" ({fault.reason})" if fault.reason else ""
         refusal = SessionRefused(

@@ -604,3 +604,22 @@ def test_what_cannot_be_sent_is_refused_by_name(server: LiveServer, face: Face, 
 
     with no_leaks(ignore_threads=LOOP_THREADS):
         face.play(scenario)
+
+
+def test_an_acknowledgement_over_the_size_limit_names_the_parameter(face: Face) -> None:
+    def check(error: BaseException) -> None:
+        raised(SessionRefused, f"{len(ACK3[0])} bytes", "max_message_size")(error)
+        assert "BOKEH_SECRET_KEY" not in str(error)
+
+    with ScriptedPeer(upgrade(*ACK3)) as peer:
+        both_ways(face, peer.url(), check, max_message_size=10)
+
+
+def test_a_websocket_server_whose_frames_are_broken(face: Face) -> None:
+    async def script(connection: PeerConnection) -> None:
+        await connection.accept()
+        await connection.send_raw(bytes([0x81, 2, 0xC3, 0x28]))  # a text that is not UTF-8
+        await connection.drain_client()
+
+    with ScriptedPeer(script) as peer:
+        both_ways(face, peer.url(), raised(NotABokehServer, "does not speak the Bokeh server protocol"))
