@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -53,6 +55,8 @@ def test_the_readmes_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
     programs = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
     app, pull = programs[:2]
     (test,) = (program for program in programs if "def test_the_button_counts" in program)
+    (choice,) = (program for program in programs if 'transport="aiohttp"' in program)
+    (awaiting,) = (program for program in programs if "async with" in program)
 
     def modify(document: Document) -> None:
         exec(app.replace("curdoc()", "document"), {"document": document})
@@ -67,3 +71,25 @@ def test_the_readmes_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
         run(pull)
         assert "Button(id=" in capsys.readouterr().out
         run(test)["test_the_button_counts"]()
+        run(f"from bokehwire import pull_session\n{choice}session.close()")
+        asyncio.run(run(f"async def main():\n{indent(awaiting, '    ')}")["main"]())
+
+
+def test_the_readme_shows_the_view_of_the_flask_example() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text()
+    (view,) = (
+        program for program in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if program.startswith("@app.get")
+    )
+    assert view in (EXAMPLES / "flask_embed.py").read_text()
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    root = EXAMPLES.parent
+    readme = (root / "README.md").read_text()
+    for row in re.findall(r"^\| (`\w+/.*?) \| (.*?) \|$", readme, re.MULTILINE):
+        folders = [root / name for name in re.findall(r"`([\w/]+)`", row[0])]
+        assert all(folder.is_dir() for folder in folders), row
+        for name in re.findall(r"`(\w+\.py)`", row[1]):
+            assert any((folder / name).is_file() for folder in folders), name
+    for link in re.findall(r"\]\(([^:)]+)\)", readme):
+        assert (root / link).exists(), link
