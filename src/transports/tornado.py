@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from tornado.httpclient import HTTPClientError
 from tornado.httputil import HTTPHeaders
-from tornado.iostream import StreamClosedError
+from tornado.iostream import StreamClosedError, UnsatisfiableReadError
 from tornado.websocket import WebSocketClosedError
 
 from ._connection import LibraryWebSocket, Message
@@ -78,7 +78,7 @@ class _TornadoWebSocket(LibraryWebSocket):
             await self._client.connect_future
         except ConnectError:
             raise
-        except (OSError, HTTPClientError) as error:
+        except (OSError, HTTPClientError, UnsatisfiableReadError) as error:  # the last one: no end of the headers
             raise InvalidHandshake.no_answer(self._target.url) from error
         self._subprotocol = self._client.selected
         self._start_pings()

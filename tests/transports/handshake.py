@@ -184,7 +184,9 @@ class HandshakeTests(Kit):
             b"\x15\x03\x01\x00\x02\x02\x50",
             b"HTTP/1.1 what is this\r\n\r\n",
             b"HTTP/1.1 101 Switching Protocols\r\nno colon here\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n" + b"X-Endless: of headers\r\n" * 10_000,
         ],
+        ids=["SSH", "SMTP", "TLS", "status", "header", "endless"],
     )
     @scenario
     async def test_an_answer_that_is_not_http_is_refused_at_once(self, answer: bytes) -> None:
