@@ -38,7 +38,7 @@ class Connection(Sender):
         raw_content: Leave the content of received messages undecoded, as `msgspec.Raw`: for a proxy or a tracer.
 
     Raises:
-        ValueError: A server without a generation.
+        ValueError: A server without a generation; or there is no such role or generation.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Connection(Sender):
         limits: Limits = DEFAULT_LIMITS,
         raw_content: bool = False,
     ) -> None:
+        # Generation.V4 equals 4, and what is compared by identity from here on must not be its int.
+        role, generation = Role(role), None if generation is None else Generation(generation)
         if generation is None and role is Role.SERVER:
             raise ValueError("A server chooses the wire generation: pass generation=Generation.V3 or Generation.V4.")
         super().__init__(role, limits, id_factory)

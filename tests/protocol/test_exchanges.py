@@ -25,6 +25,7 @@ from bokehwire.protocol import (
     PullDocReply,
     PullDocReq,
     PushDoc,
+    Ready,
     ReplyReceived,
     Request,
     RequestReceived,
@@ -223,6 +224,21 @@ def test_a_client_may_be_told_the_generation(generation: Generation) -> None:
 def test_a_server_has_to_choose_the_generation() -> None:
     with pytest.raises(ValueError, match="generation"):
         Connection(Role.SERVER)
+
+
+@both_generations
+def test_role_and_generation_by_their_values_are_what_they_stand_for(generation: Generation) -> None:
+    given: Any = generation.value
+    server = Connection("server", generation=given)  # type: ignore[arg-type]
+    assert server.role is Role.SERVER
+    assert server.generation is generation
+    assert deliver(make_client(), server.ack()) == Ready(generation, "1")
+
+
+@pytest.mark.parametrize(("role", "generation"), [("proxy", None), (Role.SERVER, 5), (Role.CLIENT, "3")])
+def test_a_role_or_a_generation_that_there_is_not(role: Any, generation: Any) -> None:
+    with pytest.raises(ValueError, match="not a valid (Role|Generation)"):
+        Connection(role, generation=generation)
 
 
 @both_generations
