@@ -38,7 +38,7 @@ class Sender(Machine):
     they raise:
 
     - `WrongState`, if the state or the role does not allow it;
-    - `InvalidContent`, if content or a buffer cannot be sent;
+    - `InvalidContent`, if content or a buffer cannot be sent: no JSON, or nothing that a receiver would take;
     - `LocalLimitExceeded`, if too many requests are pending, there are too many buffers, or a frame is too large;
     - `InvalidId`, if the id factory repeats itself or returns no id.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from .errors import MalformedFrame, UnknownMessageType
+from .errors import InvalidContent, MalformedFrame, UnknownMessageType
 from .limits import Limits
 from .messages import Buffer, Message, MessageType
 from .text import (
@@ -240,15 +240,19 @@ def encode(
         limits: Only `max_outgoing_size` is looked at.
 
     Raises:
-        InvalidContent: The content is not JSON.
+        InvalidContent: The content is not JSON, or null.
         LocalLimitExceeded: The content would be too large.
     """
+    text = dumps(content, limits)
+    # Raw is sent as it is, so that a null may have white space around it.
+    if text[:1] != "{" and text.strip() in ("null", ""):
+        raise InvalidContent("The content is null, which no receiver of generation 3 takes.")
     header = f'{{"msgid":{quote(msgid)},"msgtype":"{kind}"'
     if reqid is not None:
         header += f',"reqid":{quote(reqid)}'
     if not buffers:
-        return header + "}", "{}", dumps(content, limits)
-    frames: list[Frame] = [f'{header},"num_buffers":{len(buffers)}}}', "{}", dumps(content, limits)]
+        return header + "}", "{}", text
+    frames: list[Frame] = [f'{header},"num_buffers":{len(buffers)}}}', "{}", text]
     for buffer in buffers:
         frames += f'{{"id":{quote(buffer.id)}}}', buffer.data
     return tuple(frames)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .errors import MalformedFrame, UnknownMessageType
+from .errors import InvalidContent, MalformedFrame, UnknownMessageType
 from .limits import Limits
 from .messages import Buffer, Message, MessageType
 from .text import (
@@ -192,13 +192,17 @@ def encode(
         limits: Only `max_outgoing_size` is looked at.
 
     Raises:
-        InvalidContent: The content is not JSON.
+        InvalidContent: The content is not a JSON object.
         LocalLimitExceeded: The envelope would be too large.
     """
+    text = dumps(content, limits)
+    # Raw is sent as it is, so that an object may have white space before it.
+    if text[:1] != "{" and not text.lstrip().startswith("{"):
+        raise InvalidContent("The content is no JSON object, and no receiver of generation 4 takes anything else.")
     answer = "" if reqid is None else f',"reqid":{quote(reqid)}'
     names = ",".join([quote(buffer.id) for buffer in buffers])
     head = f'{{"header":{{"msgid":{quote(msgid)},"msgtype":"{kind}"{answer}}},"content":'
-    envelope = f'{head}{dumps(content, limits)},"buffers":[{names}]}}'
+    envelope = f'{head}{text},"buffers":[{names}]}}'
     if limits.max_outgoing_size is not None:
         check_outgoing(utf8_size(envelope), limits)
     return envelope, *[buffer.data for buffer in buffers]

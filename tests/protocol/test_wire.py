@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 
 from bokehwire.protocol import (
@@ -276,6 +278,34 @@ def test_an_error_without_an_object_as_content() -> None:
     client, _server = pair(Generation.V3)
     frames = patch3('{"msgid":"x","msgtype":"ERROR","reqid":"y"}', content='"no"')
     assert feed(client, frames) == UnknownReply(Error("x", "y", "", None))
+
+
+NO_OBJECTS: tuple[Any, ...] = ([], "x", 0, False, [{}], msgspec.Raw(b" [1]"))
+NULLS: tuple[Any, ...] = (None, float("nan"), msgspec.Raw(b"null"), msgspec.Raw(b"\n null "), msgspec.Raw(b""))
+
+
+@pytest.mark.parametrize(
+    ("generation", "content"),
+    [*product(Generation, NULLS), *product([Generation.V4], NO_OBJECTS)],
+)
+def test_content_that_no_receiver_would_take_is_not_sent(generation: Generation, content: Any) -> None:
+    client, server = pair(generation)
+    with pytest.raises(InvalidContent):
+        client.patch_doc(content)
+    assert client.pending == {}
+    assert isinstance(deliver(server, client.push_doc(CONTENT)), RequestReceived)
+
+
+@pytest.mark.parametrize(
+    ("generation", "content"),
+    [*product(Generation, [{}, msgspec.Raw(b' {"a":null}')]), *product([Generation.V3], NO_OBJECTS)],
+)
+def test_content_that_a_receiver_takes_is_sent(generation: Generation, content: Any) -> None:
+    client, server = pair(generation)
+    event = deliver(server, client.patch_doc(content))
+    assert isinstance(event, RequestReceived)
+    assert isinstance(event.message, PatchDoc)
+    assert event.message.content == json.loads(msgspec.json.encode(content))
 
 
 @both_generations
