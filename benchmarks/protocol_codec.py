@@ -236,9 +236,8 @@ def bare_encode(kind: str, content: Any) -> Call:
 def our_encode(kind: str, content: Any, *, codec: bool) -> Call:
     """A connection's intent with this content, or the encoder of the wire generation alone."""
     encode = wire4.encode if GENERATION is Generation.V4 else wire3.encode
-    limits = Limits()
     if codec:
-        return lambda: encode(kind, "c", None, content, (), limits)
+        return lambda: encode(kind, "c", None, content, ())
     # A server's patch is the intent that leaves nothing in flight; a push can only come from a client.
     if kind == "PATCH-DOC":
         _client, server = connected()

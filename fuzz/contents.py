@@ -30,8 +30,7 @@ def check_limits(event: AnyEvent, frames: Sequence[Any], connection: Connection)
     assert within(sum(counted), limits.max_total_size)
     assert within(max(map(_size, binary), default=0), limits.max_buffer_size)
     assert within(len(binary), limits.max_buffers)
-    # The limit is there for announcing more than can follow, so a message without buffers is not compared with it.
-    assert within(len(frames) if binary else 0, limits.max_frames_per_message)
+    assert within(len(frames), limits.max_frames_per_message)
     assert within(len(connection.pending), limits.max_pending)
     content = getattr(message, "content", None)
     if content is not None:

@@ -11,7 +11,7 @@ from .limits import Limits
 from .machine import Machine
 from .messages import REPLIES, Buffer, MessageType, Request
 from .table import Generation, Input, Role
-from .wire import Encode, Outgoing, outgoing_buffers
+from .wire import Encode, Outgoing, check_outgoing, outgoing_buffers
 
 _EMPTY: dict[str, Any] = {}
 
@@ -181,4 +181,7 @@ class Sender(Machine):
         msgid = self._next_id()
         if type(msgid) is not str or not msgid or msgid in self._taken:
             raise InvalidId(f"The id factory returned {msgid!r}; an id is a non-empty str that no pending request has.")
-        return Outgoing(msgid, self._encode(kind, msgid, reqid, content, checked, self._limits))
+        frames = self._encode(kind, msgid, reqid, content, checked)
+        if self._limits.max_outgoing_size is not None:
+            check_outgoing(frames, self._limits)
+        return Outgoing(msgid, frames)

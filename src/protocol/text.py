@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from .errors import InvalidContent, LimitExceeded, LocalLimitExceeded, MalformedFrame
+from .errors import InvalidContent, LimitExceeded, MalformedFrame
 from .finite import may_hold_non_finite
 from .limits import Limits
 
@@ -177,20 +177,18 @@ def _slow_dumps(value: Any) -> str:
         raise InvalidContent(f"The content cannot be sent as JSON: {error}.") from error
 
 
-def dumps(value: Any, limits: Limits) -> str:
+def dumps(value: Any) -> str:
     """Write JSON as Bokeh does, fast.
 
     Args:
         value: Made of dict with str keys, list or tuple, str, int, float, bool, None, and `msgspec.Raw` for what is
             JSON already. Types beyond these that msgspec knows are written its way, without a complaint.
-        limits: Only `max_outgoing_size` is looked at.
 
     Returns:
         The text.
 
     Raises:
         InvalidContent: The value is not JSON, or holds a NaN or an infinity.
-        LocalLimitExceeded: The text is longer than `max_outgoing_size`.
     """
     try:
         text = _encode(value).decode()
@@ -199,20 +197,7 @@ def dumps(value: Any, limits: Limits) -> str:
             text = _slow_dumps(value)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         text = _slow_dumps(value)
-    if limits.max_outgoing_size is not None:
-        check_outgoing(utf8_size(text), limits)
     return text
-
-
-def check_outgoing(size: int, limits: Limits) -> None:
-    """Compare the bytes of a frame that is to be sent with the limit.
-
-    Raises:
-        LocalLimitExceeded: They are too many.
-    """
-    maximum = limits.max_outgoing_size
-    if maximum is not None and size > maximum:
-        raise LocalLimitExceeded("size of a frame in bytes", size, maximum, "max_outgoing_size")
 
 
 def quote(text: str) -> str:

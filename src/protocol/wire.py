@@ -24,7 +24,7 @@ from .messages import (
     ServerInfoReq,
     Sync,
 )
-from .text import check_outgoing, check_size, loads
+from .text import check_size, loads, utf8_size
 
 Frame: TypeAlias = str | BytesLike
 """One WebSocket message: str for a text frame; bytes, bytearray or memoryview for a binary one."""
@@ -61,8 +61,8 @@ class Decoder(Protocol):
         """
 
 
-Encode: TypeAlias = Callable[[str, str, str | None, Any, Buffers, Limits], tuple[Frame, ...]]
-"""Turns (kind, msgid, reqid, content, checked buffers) into frames, within `max_outgoing_size`."""
+Encode: TypeAlias = Callable[[str, str, str | None, Any, Buffers], tuple[Frame, ...]]
+"""Turns (kind, msgid, reqid, content, checked buffers) into frames."""
 
 Build: TypeAlias = Callable[[str, str | None, Any, Buffers], Message]
 
@@ -112,13 +112,20 @@ def check_counts(buffers: int, frames: int, limits: Limits) -> None:
         raise LimitExceeded("number of frames of a message", frames, maximum, "max_frames_per_message")
 
 
+def size_of(frame: Frame) -> int:
+    """Return the bytes of a frame, a text frame's as UTF-8."""
+    if isinstance(frame, str):
+        return utf8_size(frame)
+    return frame.nbytes if isinstance(frame, memoryview) else len(frame)
+
+
 def check_data(data: BytesLike, limits: Limits) -> int:
     """Compare a received binary frame with the limits and return its bytes.
 
     Raises:
         LimitExceeded: They are too many.
     """
-    size = data.nbytes if isinstance(data, memoryview) else len(data)
+    size = size_of(data)
     maximum = limits.max_buffer_size
     if maximum is not None and size > maximum:
         raise LimitExceeded("size of a buffer in bytes", size, maximum, "max_buffer_size")
@@ -145,7 +152,7 @@ def outgoing_buffers(buffers: Iterable[Buffer], limits: Limits) -> Buffers:
 
     Raises:
         InvalidContent: An id is empty, repeated or no str; data is not bytes or not C-contiguous.
-        LocalLimitExceeded: There are too many, or one is too large.
+        LocalLimitExceeded: There are too many.
     """
     checked: dict[str, Buffer] = {}
     for buffer in buffers:
@@ -153,10 +160,19 @@ def outgoing_buffers(buffers: Iterable[Buffer], limits: Limits) -> Buffers:
             raise InvalidContent(f"The id of a buffer is a non-empty str, not {buffer.id!r:.80}.")
         if buffer.id in checked:
             raise InvalidContent(f"Two buffers of one message have the id {buffer.id!r}.")
-        flat = _flat(buffer)
-        check_outgoing(flat.data.nbytes if isinstance(flat.data, memoryview) else len(flat.data), limits)
-        checked[buffer.id] = flat
+        checked[buffer.id] = _flat(buffer)
     maximum = limits.max_buffers
     if maximum is not None and len(checked) > maximum:
         raise LocalLimitExceeded("number of buffers", len(checked), maximum, "max_buffers")
     return tuple(checked.values())
+
+
+def check_outgoing(frames: Iterable[Frame], limits: Limits) -> None:
+    """Compare the frames of a message that is to be sent with the limit.
+
+    Raises:
+        LocalLimitExceeded: One is too large.
+    """
+    maximum, size = limits.max_outgoing_size, max(map(size_of, frames))
+    if maximum is not None and size > maximum:
+        raise LocalLimitExceeded("size of a frame in bytes", size, maximum, "max_outgoing_size")

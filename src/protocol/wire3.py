@@ -118,6 +118,7 @@ class Decoder3:
         "_buffers",
         "_content",
         "_decode_content",
+        "_few",
         "_header",
         "_limits",
         "_slow_content",
@@ -131,6 +132,8 @@ class Decoder3:
     def __init__(self, limits: Limits, raw_content: bool) -> None:
         self._limits = limits
         self._unchecked = unchecked_length(limits)
+        # Only where not even a message without buffers is allowed does each need a look at its frames.
+        self._few = limits.max_frames_per_message is not None and limits.max_frames_per_message < 3
         self._decode_content: Callable[[str], Any] = _decode_raw_content if raw_content else decode_any
         self._slow_content: Callable[[str, str], Any] = slow_raw if raw_content else slow_loads
         self._stage = _HEADER
@@ -169,7 +172,7 @@ class Decoder3:
                 header = _decode_header(frame) if len(frame) <= MAX_INT_DIGITS else _slow_header(frame)
             except READ_ERRORS:
                 header = _slow_header(frame)
-            if header.msgtype not in KINDS or header.num_buffers:
+            if header.msgtype not in KINDS or header.num_buffers or self._few:
                 self._check_header(header)
             self._header = header
             self._stage = _METADATA
@@ -196,7 +199,7 @@ class Decoder3:
         if header.msgtype not in KINDS:
             message = f"{header.msgtype[:80]!r} is not a message type of generation 3 (Bokeh 3)."
             raise UnknownMessageType(message, msgtype=header.msgtype)
-        if not 0 < header.num_buffers < _ENDLESS:
+        if not 0 <= header.num_buffers < _ENDLESS:
             raise MalformedFrame("The header's num_buffers is no count.")
         check_counts(header.num_buffers, 3 + 2 * header.num_buffers, self._limits)
 
@@ -226,9 +229,7 @@ class Decoder3:
         return BUILD[header.msgtype](header.msgid, header.reqid, content, buffers)
 
 
-def encode(
-    kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buffers, limits: Limits
-) -> tuple[Frame, ...]:
+def encode(kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buffers) -> tuple[Frame, ...]:
     """Turn a message into its frames.
 
     Args:
@@ -237,13 +238,11 @@ def encode(
         reqid: The id of the request that it answers.
         content: JSON, as `dumps` takes it.
         buffers: Its buffers, already checked.
-        limits: Only `max_outgoing_size` is looked at.
 
     Raises:
         InvalidContent: The content is not JSON, or null.
-        LocalLimitExceeded: The content would be too large.
     """
-    text = dumps(content, limits)
+    text = dumps(content)
     # Raw is sent as it is, so that a null may have white space around it.
     if text[:1] != "{" and text.strip() in ("null", ""):
         raise InvalidContent("The content is null, which no receiver of generation 3 takes.")

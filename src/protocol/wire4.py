@@ -17,7 +17,6 @@ from .limits import Limits
 from .messages import Buffer, Message, MessageType
 from .text import (
     READ_ERRORS,
-    check_outgoing,
     check_text,
     check_total,
     dumps,
@@ -117,13 +116,14 @@ class Decoder4:
         raw_content: Leave content undecoded, as `msgspec.Raw`.
     """
 
-    __slots__ = ("_buffers", "_content", "_header", "_limits", "_names", "_read", "_total", "_unchecked")
+    __slots__ = ("_buffers", "_content", "_header", "_limits", "_names", "_none", "_read", "_total", "_unchecked")
 
     _header: Header
 
     def __init__(self, limits: Limits, raw_content: bool) -> None:
         self._limits = limits
         self._unchecked = unchecked_length(limits)
+        self._none = limits.max_frames_per_message is not None and limits.max_frames_per_message < 1
         self._read: Callable[[str], Envelope | RawEnvelope] = _read_raw if raw_content else _read
         self._names: list[str] = []
         self._content: Any = None
@@ -156,7 +156,7 @@ class Decoder4:
             raise UnknownMessageType(message, msgtype=header.msgtype)
         if not header.msgid:
             raise MalformedFrame("The header's msgid is empty.")
-        if not names:
+        if not (names or self._none):
             return BUILD[header.msgtype](header.msgid, header.reqid, envelope.content, ())
         check_counts(len(names), 1 + len(names), self._limits)
         if "" in names or len(set(names)) != len(names):
@@ -178,9 +178,7 @@ class Decoder4:
         return BUILD[header.msgtype](header.msgid, header.reqid, content, buffers)
 
 
-def encode(
-    kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buffers, limits: Limits
-) -> tuple[Frame, ...]:
+def encode(kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buffers) -> tuple[Frame, ...]:
     """Turn a message into its frames.
 
     Args:
@@ -189,13 +187,11 @@ def encode(
         reqid: The id of the request that it answers.
         content: JSON, as `dumps` takes it.
         buffers: Its buffers, already checked.
-        limits: Only `max_outgoing_size` is looked at.
 
     Raises:
         InvalidContent: The content is not a JSON object.
-        LocalLimitExceeded: The envelope would be too large.
     """
-    text = dumps(content, limits)
+    text = dumps(content)
     # Raw is sent as it is, so that an object may have white space before it.
     if text[:1] != "{" and not text.lstrip().startswith("{"):
         raise InvalidContent("The content is no JSON object, and no receiver of generation 4 takes anything else.")
@@ -203,6 +199,4 @@ def encode(
     names = ",".join([quote(buffer.id) for buffer in buffers])
     head = f'{{"header":{{"msgid":{quote(msgid)},"msgtype":"{kind}"{answer}}},"content":'
     envelope = f'{head}{text},"buffers":[{names}]}}'
-    if limits.max_outgoing_size is not None:
-        check_outgoing(utf8_size(envelope), limits)
     return envelope, *[buffer.data for buffer in buffers]

@@ -237,7 +237,7 @@ def test_role_and_generation_by_their_values_are_what_they_stand_for(generation:
 
 @pytest.mark.parametrize(("role", "generation"), [("proxy", None), (Role.SERVER, 5), (Role.CLIENT, "3")])
 def test_a_role_or_a_generation_that_there_is_not(role: Any, generation: Any) -> None:
-    with pytest.raises(ValueError, match="not a valid (Role|Generation)"):
+    with pytest.raises(ValueError, match=r"not a valid (Role|Generation)"):
         Connection(role, generation=generation)
 
 

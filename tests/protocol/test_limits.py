@@ -20,6 +20,7 @@ from bokehwire.protocol import (
     LocalLimitExceeded,
     LocalProtocolError,
     PatchReceived,
+    Ready,
     RemoteProtocolError,
     RequestReceived,
     Role,
@@ -149,6 +150,16 @@ def test_frames_per_message(generation: Generation) -> None:
     exceeded(client, frames[:1], "max_frames_per_message", count, count - 1, 1008)
 
 
+@pytest.mark.parametrize(("generation", "maximum", "found"), [(Generation.V3, 2, 3), (Generation.V4, 0, 1)])
+def test_frames_per_message_holds_without_buffers(generation: Generation, maximum: int, found: int) -> None:
+    frames = frames_of(generation, PATCH, {})
+    client = Connection(generation=generation, limits=Limits(max_frames_per_message=found))
+    assert isinstance(feed(client, frames_of(generation, ACK, {})), Ready)
+    assert isinstance(feed(client, frames), PatchReceived)
+    client = Connection(generation=generation, limits=Limits(max_frames_per_message=maximum))
+    exceeded(client, frames[:1], "max_frames_per_message", found, maximum, 1008)
+
+
 @both_generations
 @pytest.mark.parametrize("pattern", ["[]", '{"a":}', '["]",]', '{"[{\\"":}', '["\\\\",]'])
 def test_depth(generation: Generation, pattern: str) -> None:
@@ -233,6 +244,17 @@ def test_what_we_send_is_limited_by_its_own_parameter(generation: Generation) ->
     assert list(client.pending) == ["c1"]
     unlimited, _server = pair(generation, limits=Limits(max_buffers=None))
     unlimited.patch_doc({}, [Buffer("b", b""), Buffer("c", b"")])
+
+
+@pytest.mark.parametrize("reply", [True, False], ids=["reqid", "id of a buffer"])
+def test_every_frame_that_we_send_counts(reply: bool) -> None:
+    server = Connection(Role.SERVER, generation=Generation.V3, limits=Limits(max_outgoing_size=200))
+    server.ack()
+    name = "x" * 200
+    feed(server, frames_of(Generation.V3, {"msgid": name, "msgtype": "PULL-DOC-REQ"}, {}))
+    with pytest.raises(LocalLimitExceeded, match="max_outgoing_size"):
+        server.refuse(name, "no") if reply else server.patch_doc({}, [Buffer(name, b"")])
+    assert list(server.pending) == [name]
 
 
 def test_the_envelope_counts_in_generation_4() -> None:
