@@ -148,10 +148,13 @@ class Machine:
             UnexpectedMessage: It may not come now.
             LimitExceeded: Too many requests are unanswered.
         """
-        given = RECEIVE.get(type(message)) or self._classify_reply(message)
-        step = self._steps.get(given)
+        # Each message passes here, and each lookup costs as much as decoding a small frame: a patch takes one.
+        step = self._steps.get(type(message))
         if step is None:
-            self._refuse(message, given)
+            given = RECEIVE.get(type(message)) or self._classify_reply(message)
+            step = self._steps.get(given)
+            if step is None:
+                self._refuse(message, given)
         state, report = step
         if state is not self._state:
             self._enter(state)
@@ -207,10 +210,11 @@ _MOVES: Mapping[tuple[Role, State], Mapping[Input, State]] = {
     (role, state): {given: then.state for (r, s, given), then in TABLE.items() if (r, s) == (role, state)}
     for role, state in product(Role, State)
 }
-_STEPS: Mapping[tuple[Role, State], Mapping[Input, tuple[State, Report]]] = {
+# Of a message that is always the same input, the kind is a key too.
+_STEPS: Mapping[tuple[Role, State], Mapping[Input | type[Message], tuple[State, Report]]] = {
     (role, state): {
-        given: (then.state, _REPORTS[then.effect])
-        for given in Input
+        key: (then.state, _REPORTS[then.effect])
+        for key, given in [*zip(Input, Input, strict=True), *RECEIVE.items()]
         if (then := TABLE.get((role, state, given))) is not None and then.effect in _REPORTS
     }
     for role, state in product(Role, State)
