@@ -7,6 +7,9 @@ VENV ?= .venv
 BOKEH ?= bokeh
 # How long `make fuzz` looks for what breaks the receive path.
 FUZZ_SECONDS ?= 60
+# How many examples `make conformance` draws in all, and of which tests.
+CONFORMANCE_EXAMPLES ?= 1000000
+CONFORMANCE ?= tests/protocol
 
 BIN := $(VENV)/bin
 # What `make demo` needs, and all that the others need as well.
@@ -44,9 +47,12 @@ format: $(READY)
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
 
-# A million examples of each property take hours: no time limit for one test.
+# The protocol's tests with CONFORMANCE_EXAMPLES examples in all, split over its properties so that each runs about as
+# long; tests/protocol/deep.py says what counts as one. A million take about half an hour of one core. The statistics
+# at the end have the examples of each property; one test may take longer than the usual limit.
 conformance: $(READY)
-	$(BIN)/python -m pytest --hypothesis-profile=deep --timeout=0 tests/protocol tests/transports
+	BOKEHWIRE_EXAMPLES=$(CONFORMANCE_EXAMPLES) $(BIN)/python -m pytest --hypothesis-profile=deep --timeout=0 \
+		--hypothesis-show-statistics --durations=0 --durations-min=1 $(CONFORMANCE)
 
 # fuzz/README.md has more ways to run it.
 fuzz: $(FUZZ_READY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,11 +13,11 @@ from .leaks import no_leaks
 from .processes import ServerProcess
 from .servers import LiveServer, make_server
 
-# No deadlines: a busy machine is not a failure. What is slow shows in `make bench`. `make conformance` takes "deep".
+# No deadlines: a busy machine is not a failure. What is slow shows in `make bench`. `make conformance` takes "deep":
+# a million examples in all, or BOKEHWIRE_EXAMPLES, split over the protocol's properties by tests/protocol/deep.py.
 settings.register_profile("quick", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(
     "deep",
-    max_examples=int(os.environ.get("BOKEHWIRE_EXAMPLES", "1000000")),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

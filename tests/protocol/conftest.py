@@ -1,24 +1,17 @@
-"""Hypothesis profiles of the protocol's tests.
-
-`quick` is the default. `deep` is chosen with BOKEHWIRE_HYPOTHESIS=deep or --hypothesis-profile=deep, and takes its
-number of examples from BOKEHWIRE_EXAMPLES, a million if that is not set.
-"""
+"""Gives the protocol's properties their shares of the deep profile's examples; tests/conftest.py has the profiles."""
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import settings
 
-_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+from tests.protocol import deep
 
-settings.register_profile("quick", max_examples=100, deadline=None, print_blob=True)
-settings.register_profile(
-    "deep",
-    max_examples=int(os.environ.get("BOKEHWIRE_EXAMPLES", "1000000")),
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=_SLOW,
-)
-if "BOKEHWIRE_HYPOTHESIS" in os.environ:
-    settings.load_profile(os.environ["BOKEHWIRE_HYPOTHESIS"])
+
+# After the plugins that deselect, so that a property alone gets its share as well.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if settings.get_current_profile_name() == "deep":
+        deep.split([item for item in items if item.path.is_relative_to(Path(__file__).parent)])
