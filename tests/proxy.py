@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -177,7 +178,8 @@ class _Side:
         """Says that nothing more comes. What comes from there is read on."""
         if not self._ended and not self._writer.transport.is_closing():
             self._ended = True
-            self._writer.write_eof()
+            with suppress(OSError):  # it has been reset, which reading from it says as well
+                self._writer.write_eof()
 
     def acknowledge(self) -> None:
         """Acknowledges what was read from there: the servers' habit of waiting for that must not make tests slow."""

@@ -1,0 +1,53 @@
+"""How much of the resilience tests runs, and how much did."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ..proxy import FaultProxy
+from ..servers import LiveServer, TornadoServer
+from ..session.faces import Face
+from .exchange import APP, app
+from .points import TRIED
+
+# `make test` tries some of the fault points; BOKEHWIRE_FAULTS=all, which `make conformance` sets, tries them all.
+EVERYTHING = os.environ.get("BOKEHWIRE_FAULTS") == "all"
+
+_KINDS = ("blocking", "async", "io_loop") if EVERYTHING else ("blocking", "async")
+FACES = [(kind, transport) for kind in _KINDS for transport in ("tornado", "aiohttp")]
+
+
+@pytest.fixture(params=FACES, ids="-".join)
+def face(request: pytest.FixtureRequest) -> Face:
+    """Every way to use a session."""
+    kind, transport = request.param
+    return Face(kind, transport)
+
+
+@pytest.fixture(scope="module")
+def exchange_server() -> Iterator[LiveServer]:
+    """A server with the application of the exchange, on which no session expires while it runs."""
+    hours = 10 * 3600 * 1000
+    with TornadoServer({APP: app}, unused_session_lifetime_milliseconds=hours) as running:
+        yield running
+    gc.unfreeze()  # try_point has frozen what the sessions left
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def proxy(exchange_server: LiveServer) -> Iterator[FaultProxy]:
+    """A fault proxy in front of that server."""
+    with FaultProxy(exchange_server.port) as running:
+        yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many fault points were tried, which a sweep that has shrunk would not tell by itself."""
+    if TRIED:
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(TRIED.items()))
+        terminalreporter.write_line(f"fault points tried: {TRIED.total()} ({counts})")
