@@ -116,13 +116,24 @@ def check_answer(
     return selected
 
 
+def _application(url: str) -> str:
+    """Give the path of the application that has its WebSocket at a URL."""
+    return urlsplit(url).path.removesuffix("/ws") or "/"
+
+
 def _refused(url: str, status: int, reason: str, headers: Mapping[str, str]) -> ConnectError:
     location = headers.get("Location") if 300 <= status < 400 else None
     if location is not None:
         advice = f"redirections are not followed: connect to {location!r} instead"
     elif status == 404:
-        advice = "there is no such path on the server: check the path of the application"
-    elif status in (401, 403):
+        advice = f"there is nothing at {_application(url)} on the server: check the path of the application"
+    elif status == 403:
+        # Also the answer of BokehASGI to a path that has no application (Bokeh 3.10.2 and 4.0.0.dev8).
+        advice = (
+            f"the server does not allow this connection, or has nothing at {_application(url)}: check the path of the "
+            "application, the token, the headers and the server's settings"
+        )
+    elif status == 401:
         advice = "the server does not allow this connection: check the token, the headers and the server's settings"
     elif status >= 500:
         advice = "the server failed: see its log"

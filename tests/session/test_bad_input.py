@@ -33,7 +33,7 @@ from bokehwire import (
 from ..faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
 from ..leaks import no_leaks
 from ..processes import ServerProcess
-from ..servers import LiveServer
+from ..servers import HAS_ASGI, LiveServer, make_server
 from ..sockets import unused_port
 from .faces import AnySession, Face, do
 from .test_documented_api import is_connected, named
@@ -129,11 +129,17 @@ def test_a_host_that_has_no_address(face: Face) -> None:
 
 def test_a_path_without_an_application(server: LiveServer, face: Face) -> None:
     def check(error: BaseException) -> None:
-        raised(HandshakeRefused, "404", "/nowhere", server.websocket_url("/nowhere"), "path")(error)
+        raised(HandshakeRefused, "404", "nothing at /nowhere on", server.websocket_url("/nowhere"), "path")(error)
         assert isinstance(error, HandshakeRefused)
         assert error.status == 404
 
     both_ways(face, server.url("/nowhere"), check)
+
+
+@pytest.mark.skipif(not HAS_ASGI, reason="BokehASGI comes with Bokeh 3.10")
+def test_a_path_without_an_application_on_an_asgi_server(face: Face) -> None:
+    with make_server("asgi") as server:
+        both_ways(face, server.url("/nowhere"), raised(HandshakeRefused, "403", "nothing at /nowhere: check the path"))
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 500, 503])
@@ -398,6 +404,15 @@ def test_a_message_over_the_size_limit(server: LiveServer, face: Face) -> None:
         assert caught.value.code == 1009
 
     face.play(scenario)
+
+
+def test_a_limit_that_is_too_small_for_the_acknowledgement(server: LiveServer, face: Face) -> None:
+    both_ways(
+        face,
+        server.url("/slider"),
+        raised(SessionRefused, "limit of 10 bytes", "max_message_size"),
+        max_message_size=10,
+    )
 
 
 def test_a_document_over_the_servers_size_limit(face: Face) -> None:
