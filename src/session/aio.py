@@ -247,11 +247,12 @@ class AsyncClientSession:
         self._runner.check()
         self._runner.pump()
         try:
-            await self._hang_up(reason)
+            unconfirmed = await self._hang_up(reason)
         finally:
             self._runner.pump()
             self._engine.detach()
             self._runner.release()
+        self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
         self._trouble.raise_first()
 
     def check_connection_errors(self) -> None:
@@ -438,20 +439,24 @@ class AsyncClientSession:
         if self._loss is not None and self._loss.unconfirmed:
             self._raise_loss(self._loss)
 
-    async def _hang_up(self, reason: str) -> None:
-        """Wait until the server has answered all changes, and close the connection."""
+    async def _hang_up(self, reason: str) -> tuple[str, ...]:
+        """Wait until the server has answered all changes, close the connection, and give those it has not confirmed."""
         self._closed = True
-        unconfirmed: tuple[str, ...] = ()
         channel = self._channel
-        if channel is not None:
-            deadline = time.monotonic() + self._close_timeout
-            left = 0.0  # if the wait is interrupted
-            try:
-                # What the server refuses on the way has to be handled here before the rest is sent.
-                await self._runner.wait(lambda: self._is_delivered(channel), self._close_timeout)
-                left = max(0.0, deadline - time.monotonic())
-            finally:
-                unconfirmed = await self._runner.perform(channel.close(reason, left))
+        if channel is None:
+            return ()
+        deadline = time.monotonic() + self._close_timeout
+        left = 0.0  # if the wait is interrupted
+        try:
+            # What the server refuses on the way has to be handled here before the rest is sent.
+            await self._runner.wait(lambda: self._is_delivered(channel), self._close_timeout)
+            left = max(0.0, deadline - time.monotonic())
+        finally:
+            unconfirmed = await self._runner.perform(channel.close(reason, left))
+        return unconfirmed
+
+    def _note_undelivered(self, unconfirmed: tuple[str, ...]) -> None:
+        """Keep what closing could not deliver for the program, unless it has been told."""
         if self._loss is not None:
             if self._loss.unconfirmed and not self._loss_raised:
                 self._trouble.note(self._loss)

@@ -1,0 +1,31 @@
+"""What a lost connection says of itself, and when, apart from where in the exchange it was cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from bokehwire import ConnectionLost
+
+from ..apps import model
+from ..live import LiveServer
+from ..proxy import Action, Direction, Fault, FaultProxy, Position
+from ..session.faces import Face, do
+from .exchange import APP
+
+
+def test_a_close_that_meets_the_loss_tells_of_it(face: Face, exchange_server: LiveServer, proxy: FaultProxy) -> None:
+    """Rather than that time was up, which would hide the cause."""
+
+    async def scenario(face: Face) -> None:
+        proxy.arm(Fault("close", Direction.TO_CLIENT, 0, Position.BEFORE, Action.RESET))
+        proxy.enter("open")
+        session = await face.pull(url=proxy.url(APP), close_timeout=20)
+        proxy.enter("close")
+        model(session.document, "note").text = "changed"
+        with pytest.raises(ConnectionLost) as caught:
+            await do(session.close())
+        assert caught.value.code == 1006
+        assert caught.value.__cause__ is not None
+        assert ".text changed" in str(caught.value.unconfirmed)
+
+    face.play(scenario)
