@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from .requests import Group
 
-__all__ = ["Departures", "may_remove"]
+__all__ = ["Departures", "may_remove", "refers_to_strangers"]
+
+_COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
 class Departures:
@@ -80,6 +82,38 @@ def _may_remove(document: Document, event: Any) -> bool:
             return descriptor is None or descriptor.has_ref
         case _:
             return False
+
+
+def refers_to_strangers(document: Document, content: Any) -> bool:
+    """Say whether a change from the server refers to a model that the document does not have.
+
+    A server that has several viewers tells only the first of them what a new model is, and gives the others its id
+    (3.9.2: of any new model; 3.10.2 and 4.0.0.dev8: of one that another viewer has made).
+
+    Args:
+        document: The document.
+        content: The decoded content of the change, not yet applied. The models that come with it are known.
+    """
+    events = content.get("events") if isinstance(content, dict) else None
+    defined: set[str] = set()
+    referred: list[str] = []
+    stack: list[Any] = []
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, dict):
+            only_model = event.get("kind") in _COLUMN_EVENTS  # columns hold no models
+            stack.extend(value for name, value in event.items() if name == "model" or not only_model)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict) and node.get("type") not in ("bytes", "ndarray"):
+            identity = node.get("id")
+            if isinstance(identity, str) and len(node) == 1:
+                referred.append(identity)
+            elif isinstance(identity, str):
+                defined.add(identity)
+            stack.extend(value for value in node.values() if isinstance(value, dict | list))
+    return any(name not in defined and cast(Any, name) not in document.models for name in referred)
 
 
 def _references(value: Any) -> frozenset[str]:

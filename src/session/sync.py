@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bokeh.core.serialization import UnknownReferenceError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChangedEvent
@@ -24,11 +23,11 @@ from .callbacks import CallbackSchedule
 from .changes import classify, key_of_wire_event
 from .columns import complete_received, complete_sent
 from .conflicts import Conflicts, Doubts, Verdict
-from .departures import Departures, may_remove
+from .departures import Departures, may_remove, refers_to_strangers
 from .echo import PushEcho
 from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
 from .evidence import Evidence, applied
-from .identity import Acquaintance, defined_ids
+from .identity import Acquaintance
 from .refusals import dropped, raised_after, refusal, undecided
 from .requests import Answered, Ask, Doubted, Group, Inbound, Lost, Patched, Reply, Request
 from .rereading import Snapshot
@@ -74,7 +73,6 @@ class SyncEngine:
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._blamed: dict[Request, tuple[Request, Error]] = {}
-        self._passed_over: set[str] = set()  # ids of models that only a change that was not applied has defined
 
     @property
     def document(self) -> Document | None:
@@ -257,7 +255,6 @@ class SyncEngine:
             self._replacing = None
         document.models.flush_synced()
         self._conflicts.overwritten()
-        self._passed_over.clear()
         self._server_version = version if isinstance(version, str) else None
         self._follow(document)
         self._document = document
@@ -278,10 +275,14 @@ class SyncEngine:
                 if self._conflicts.judge(key_of_wire_event(event), number) is not Verdict.APPLY
             ]
             if passed_over:
-                self._passed_over |= defined_ids(passed_over)
                 events[:] = [event for event in events if event not in passed_over]
                 if not events:
                     return
+        if refers_to_strangers(document, message.content):
+            # What those models are was never said here, or a change that was passed over said it: the server knows.
+            self._conflicts.doubt_everything()
+            self._reread_doubts()
+            return
         self._apply(document, message.content, message.buffers)
 
     def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...]) -> None:
@@ -293,12 +294,6 @@ class SyncEngine:
             with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
                 invoke_with_curdoc(document, lambda: document.apply_json_patch(serialized, setter=setter))
         except Exception as error:
-            if isinstance(error, UnknownReferenceError) and error.id in self._passed_over:
-                # About a model that only a change has brought which was passed over: the server knows what has become.
-                for event in content["events"]:
-                    self._conflicts.doubt(key_of_wire_event(event))
-                self._reread_doubts()
-                return
             changes = _describe_patch(content)
             trouble = ApplyError(
                 f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}",

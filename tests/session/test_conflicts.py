@@ -157,7 +157,7 @@ def test_roots_from_both_sides(server: LiveServer, face: Face) -> None:
         meanwhile = Meanwhile(server, session, "/slider", lambda d: d.add_root(Div(name="theirs")))
         document.add_root(Div(name="ours"))
         document.title = "ours"
-        await aside(face, lambda: spy.wait_for_event("TitleChanged", sent=True))
+        await aside(face, lambda: spy.wait_for_event("RootAdded", sent=True))
         await aside(face, meanwhile.go_on)
         await both_equal(face, server, session, "/slider")
         assert [root.name for root in document.roots] == ["slider", "button", "div", "theirs", "ours"]
@@ -184,9 +184,9 @@ def test_children_from_both_sides_keep_their_identity(server: LiveServer, face: 
         document.add_root(column)
         session = await face.push(document, url=server.url(), transport=spy)
         meanwhile = Meanwhile(server, session, "/", extend)
-        column.css_classes = ["ours"]
         column.children = [*column.children, Div(name="ours")]
-        await aside(face, lambda: spy.wait_for_event("ModelChanged", 2, sent=True))
+        column.css_classes = ["ours"]
+        await aside(face, lambda: spy.wait_for_event("ModelChanged", sent=True))
         await aside(face, meanwhile.go_on)
         await both_equal(face, server, session, "/")
         assert column.children[0] is first
@@ -327,3 +327,25 @@ def test_whatever_both_sides_do_they_end_equal(server: LiveServer, steps: list[t
             assert theirs == ours, differences(theirs, ours)
 
     asyncio.run(scenario())
+
+
+def test_a_model_that_another_viewer_has_added_arrives_whole(server: LiveServer, face: Face) -> None:
+    """A server with several viewers tells only one of them what a new model is."""
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        others = [await face.pull(session_id=session.id, url=server.url("/slider")) for _ in range(2)]
+        for number, author in enumerate((session, *others)):
+            assert author.document is not None
+            author.document.add_root(Div(name=f"by {number}", tags=[Div(text="inside")]))
+            await do(author.force_roundtrip())
+        await face.edit(server, session, lambda document: document.add_root(Div(name="by the server")), "/slider")
+        for viewer in (session, *others):
+            await do(viewer.force_roundtrip())
+            for number in range(3):
+                assert named(viewer, f"by {number}").tags[0].text == "inside"
+            assert named(viewer, "by the server")
+            theirs = await face.edit(server, session, contents, "/slider")
+            assert not (found := differences(theirs, contents(viewer.document))), found
+
+    face.play(scenario)
