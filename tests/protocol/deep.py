@@ -66,6 +66,6 @@ def split(items: list[pytest.Item]) -> None:
             continue
         share = settings(max_examples=max(1, shares[name]))
         if item.name == "runTest":
-            item.cls.settings = share  # type: ignore[union-attr]
+            item.cls.settings = share
         else:
             share(item.obj)
