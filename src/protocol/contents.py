@@ -55,7 +55,7 @@ class Ref(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Event(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True):
-    # Bokeh passes all keys but the kind to a constructor, so that another key refuses the event.
+    # Bokeh 3.9 refuses an event with a key too many, 3.10 and 4.0 ignore it: what passes here is understood by all.
     pass
 
 

@@ -151,11 +151,13 @@ def outgoing_buffers(buffers: Iterable[Buffer], limits: Limits) -> Buffers:
     """Check buffers that are to be sent; their data becomes flat bytes, without a copy.
 
     Raises:
-        InvalidContent: An id is empty, repeated or no str; data is not bytes or not C-contiguous.
+        InvalidContent: One is no `Buffer`; an id is empty, repeated or no str; data is not bytes or not C-contiguous.
         LocalLimitExceeded: There are too many.
     """
     checked: dict[str, Buffer] = {}
     for buffer in buffers:
+        if not isinstance(buffer, Buffer):
+            raise InvalidContent(f"A buffer is a bokehwire.protocol.Buffer, not {type(buffer).__name__}.")
         if type(buffer.id) is not str or not buffer.id:
             raise InvalidContent(f"The id of a buffer is a non-empty str, not {buffer.id!r:.80}.")
         if buffer.id in checked:

@@ -312,6 +312,8 @@ def test_content_that_a_receiver_takes_is_sent(generation: Generation, content: 
 @pytest.mark.parametrize(
     ("buffers", "words"),
     [
+        ([("b", b"")], "tuple"),
+        ([b"data"], "bytes"),
         ([Buffer("", b"")], "non-empty"),
         ([Buffer(7, b"")], "7"),  # type: ignore[arg-type]
         ([Buffer("b", b""), Buffer("b", b"")], "Two buffers"),
@@ -319,7 +321,7 @@ def test_content_that_a_receiver_takes_is_sent(generation: Generation, content: 
         ([Buffer("b", memoryview(b"12345678")[::2])], "C-contiguous"),
     ],
 )
-def test_buffers_that_cannot_be_sent(generation: Generation, buffers: list[Buffer], words: str) -> None:
+def test_buffers_that_cannot_be_sent(generation: Generation, buffers: list[Any], words: str) -> None:
     client, _server = pair(generation)
     with pytest.raises(InvalidContent, match=words):
         client.patch_doc(CONTENT, buffers)
