@@ -28,6 +28,13 @@ def face(request: pytest.FixtureRequest) -> Face:
     return Face(kind, transport)
 
 
+@pytest.fixture(params=FACES if EVERYTHING else [("blocking", "tornado"), ("async", "aiohttp")], ids="-".join)
+def some_face(request: pytest.FixtureRequest) -> Face:
+    """Ways to use a session, for what takes long: two of them in `make test`."""
+    kind, transport = request.param
+    return Face(kind, transport)
+
+
 @pytest.fixture(scope="module")
 def exchange_server() -> Iterator[LiveServer]:
     """A server with the application of the exchange, on which no session expires while it runs."""
