@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import signal
 import threading
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .errors import UsageError
 
@@ -48,7 +50,7 @@ def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], tu
 
     Args:
         loop: A loop that is not running.
-        coroutine: What to run on it. An interruption cancels it before it propagates.
+        coroutine: What to run on it. An interruption cancels it, and propagates when it has ended.
         turn: Held while the loop is driven. A thread that only finishes closing a session holds it for a moment.
 
     Returns:
@@ -66,13 +68,18 @@ def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], tu
             coroutine.close()
             raise UsageError(problem)
         task = loop.create_task(coroutine)
-        try:
-            return loop.run_until_complete(task)
-        except BaseException:
-            if not task.done():
-                task.cancel()
-                loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-            raise
+        with _Interruption(loop, task) as interruption:
+            try:
+                return loop.run_until_complete(task)
+            except asyncio.CancelledError:
+                if interruption.has_come:
+                    raise KeyboardInterrupt from None
+                raise
+            except BaseException:
+                if not task.done():
+                    task.cancel()
+                    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+                raise
     finally:
         turn.release()
 
@@ -115,6 +122,41 @@ def run_from_outside(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, 
                     drive(loop, finish(), turn)
             finally:
                 turn.release()
+
+
+class _Interruption:
+    """Makes Ctrl-C cancel a task, as `asyncio.Runner` does.
+
+    Raised wherever the loop happens to be, KeyboardInterrupt would end the tasks that serve the connection, and the
+    session would wait for ever. A second one is raised at once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        self._loop = loop
+        self._task = task
+        self._installed = False
+        self.has_come = False
+
+    def __enter__(self) -> Self:
+        # Only the main thread is interrupted, and a handler of the program's own is left alone.
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.has_come or self._task.done():
+            raise KeyboardInterrupt
+        self.has_come = True
+        self._task.cancel()
+        self._loop.call_soon_threadsafe(lambda: None)  # the loop may be asleep
 
 
 def _why_not(loop: asyncio.AbstractEventLoop) -> str:
