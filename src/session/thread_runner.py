@@ -97,7 +97,7 @@ class ThreadRunner:
         """Handle one thing that arrived, unless another thread handles something until the deadline."""
         if not self._inbox:
             return False
-        if not self._handling.acquire(timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic())):
+        if not self._handling.acquire(timeout=-1 if deadline is None else _seconds_until(deadline)):
             return False
         try:
             if not self._inbox:
@@ -128,7 +128,7 @@ class ThreadRunner:
         until = min((moment for moment in (deadline, due) if moment is not None), default=None)
         with self._news:
             if seen == self._changes:
-                self._news.wait(None if until is None else max(0.0, until - time.monotonic()))
+                self._news.wait(None if until is None else _seconds_until(until))
 
     def _run_due(self) -> bool:
         due = deque(self.schedule.take_due())
@@ -153,6 +153,11 @@ class ThreadRunner:
             self._trouble(error)
         finally:
             self.schedule.finished(entry)
+
+
+def _seconds_until(moment: float) -> float:
+    """Give a time to wait that threads can: they refuse to wait for some centuries, which is longer than needed."""
+    return min(max(0.0, moment - time.monotonic()), threading.TIMEOUT_MAX)
 
 
 def _run_here(awaitable: Awaitable[object]) -> None:

@@ -238,6 +238,20 @@ def test_a_condition_that_comes_true_with_the_deadline_counts(server: LiveServer
     face.play(scenario)
 
 
+@pytest.mark.parametrize("seconds", [1e12, float("inf")])
+def test_a_time_that_never_comes_may_be_waited_for(server: LiveServer, face: Face, seconds: float) -> None:
+    async def scenario(face: Face) -> None:
+        limits = {"connect_timeout": seconds, "reply_timeout": seconds, "close_timeout": seconds}
+        session = await face.pull(url=server.url("/slider"), **limits)
+        document = session.document
+        assert document is not None
+        document.add_timeout_callback(lambda: setattr(document, "title", "later"), 20)
+        await do(session.wait_for(lambda: document.title == "later", timeout=seconds))
+        await do(session.force_roundtrip())
+
+    face.play(scenario)
+
+
 def test_a_rejected_change_is_raised_and_named(server: LiveServer, face: Face) -> None:
     async def scenario(face: Face) -> None:
         told: list[Exception] = []
