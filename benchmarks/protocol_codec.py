@@ -31,7 +31,8 @@ import msgspec
 from bokeh.core.json_encoder import serialize_json
 from bokeh.document import Document
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, DataTable, Model, TableColumn
+from bokeh.models import ColumnDataSource, Model
+from bokeh.models.widgets import DataTable, TableColumn
 from bokeh.plotting import figure
 
 from bokehwire.protocol import Connection, Frame, Generation, Limits, PatchDoc, PullDocReply, Role, wire3, wire4
@@ -126,6 +127,7 @@ def bokeh_decode(frames: Sequence[Frame]) -> Call:
         receiver = _receiver.Receiver()
 
         def decode() -> Any:
+            message = None
             for frame in frames:
                 message = receiver.consume(frame)
             return message
@@ -134,6 +136,7 @@ def bokeh_decode(frames: Sequence[Frame]) -> Call:
     receiver = _receiver.Receiver(_protocol.Protocol())
 
     async def consume() -> Any:
+        message = None
         for frame in frames:
             message = await receiver.consume(frame)
         return message
@@ -176,6 +179,7 @@ def our_codec_decode(frames: Sequence[Frame]) -> Call:
     decoder = (wire4.Decoder4 if GENERATION is Generation.V4 else wire3.Decoder3)(Limits(), False)
 
     def decode() -> Any:
+        message = None
         for frame in frames:
             message = decoder.feed(frame)
         return message
@@ -189,6 +193,7 @@ def our_decode(client: Connection, frames: Sequence[Frame], *, pull: bool) -> Ca
     def decode() -> Any:
         if pull:
             client.pull_doc()
+        event = None
         for frame in frames:
             event = client.receive_frame(frame)
         return event

@@ -448,11 +448,16 @@ class AsyncClientSession:
         deadline = time.monotonic() + self._close_timeout
         left = 0.0  # if the wait is interrupted
         try:
-            # What the server refuses on the way has to be handled here before the rest is sent.
-            await self._runner.wait(lambda: self._is_delivered(channel), self._close_timeout)
-            left = max(0.0, deadline - time.monotonic())
-        finally:
-            unconfirmed = await self._runner.perform(channel.close(reason, left))
+            try:
+                # What the server refuses on the way has to be handled here before the rest is sent.
+                await self._runner.wait(lambda: self._is_delivered(channel), self._close_timeout)
+                left = max(0.0, deadline - time.monotonic())
+            finally:
+                unconfirmed = await self._runner.perform(channel.close(reason, left))
+        except BaseException:
+            if channel.is_open:  # interrupted before the close had begun
+                channel.drop()
+            raise
         return unconfirmed
 
     def _note_undelivered(self, unconfirmed: tuple[str, ...]) -> None:
@@ -480,19 +485,28 @@ class AsyncClientSession:
             return
         self._connect_error = None
         try:
-            channel = Channel(
-                self._transport,
-                self._options(),
-                timeout=self._connect_timeout,
-                deliver=self._runner.deliver,
-                may_remove=self._engine.may_remove,
-            )
-            await self._runner.perform(channel.open())
+            options = self._options()
         except ConnectError as error:
             self._connect_error = error
             raise
-        self._runner.adopt(channel)
-        self._channel = self._lifeline.channel = channel
+        channel = Channel(
+            self._transport,
+            options,
+            timeout=self._connect_timeout,
+            deliver=self._runner.deliver,
+            may_remove=self._engine.may_remove,
+        )
+        try:
+            await self._runner.perform(channel.open())
+            self._runner.adopt(channel)
+            self._channel = self._lifeline.channel = channel
+        except ConnectError as error:
+            self._connect_error = error
+            raise
+        except BaseException:
+            if channel.is_open and self._channel is None:  # interrupted between the two
+                channel.drop()
+            raise
         if self._closed:  # by another thread, meanwhile
             await self._runner.perform(channel.abandon())
             self._check_state()

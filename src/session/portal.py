@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import importlib.util
 import os
 import threading
 import weakref
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .channel import Channel
 
@@ -21,6 +22,42 @@ __all__ = ["Portal"]
 T = TypeVar("T")
 
 _JOIN_TIMEOUT = 5.0
+
+
+class _Call(Generic[T]):
+    """A coroutine that one thread waits for while the portal's thread runs it. Its methods are for the portal's loop.
+
+    Attributes:
+        outcome: What the coroutine returned or raised.
+        ended: Set when nothing of it runs any more.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._task: asyncio.Task[T] | None = None
+        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.ended = threading.Event()
+
+    def start(self) -> None:
+        """Start the coroutine."""
+        self._task = asyncio.get_running_loop().create_task(self._coroutine)
+        self._task.add_done_callback(self._finish)
+
+    def cancel(self) -> None:
+        """End the coroutine, whether it has been started or not."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._coroutine.close()
+            self.ended.set()
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        self.ended.set()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
 
 
 class Portal:
@@ -66,20 +103,17 @@ class Portal:
         Returns:
             What the coroutine returned. What it raises is raised here.
         """
-        ended = threading.Event()
-
-        async def run() -> T:
-            try:
-                return await coroutine
-            finally:
-                ended.set()
-
-        future = asyncio.run_coroutine_threadsafe(run(), self._loop)
+        call = _Call(coroutine)
         try:
-            return future.result()
+            self._loop.call_soon_threadsafe(call.start)
+            return call.outcome.result()
         except BaseException:
-            if not future.done() and future.cancel() and not ended.wait(_JOIN_TIMEOUT):
-                coroutine.close()  # it had not begun
+            # An interruption can come before the call has begun, and even before it was scheduled.
+            if self._loop.is_closed():
+                coroutine.close()
+            elif not call.ended.is_set():
+                self._loop.call_soon_threadsafe(call.cancel)
+                call.ended.wait(_JOIN_TIMEOUT)
             raise
 
     def _run(self) -> None:
