@@ -23,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # removed needs a new install. The names stand in the request for that reason.
 MODULES := $(sort $(shell find src -name '*.py'))
 
-.PHONY: demo test test-protocol test-others check format conformance fuzz bench clean FORCE
+.PHONY: demo test test-protocol test-others check format conformance fuzz bench bench-check clean FORCE
 
 demo: $(RUN_READY)
 	$(BIN)/python examples/demo.py
@@ -60,6 +60,10 @@ fuzz: $(FUZZ_READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# Compares ratios, with wide margins, to those that are kept in benchmarks/results/. No part of the tests.
+bench-check: $(READY)
+	$(BIN)/python -m benchmarks.check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache

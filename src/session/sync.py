@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bokeh.core.serialization import SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChangedEvent
@@ -203,8 +204,15 @@ class SyncEngine:
         if setter is self or self._is_part_of_replacing(event):
             return
         self._acquaintance.introduce_event(event.document, event)
-        encoded = encoding.encode_event(event.document, complete_sent(event))
-        request = Request.carrying(Ask.PATCH, encoded, classify(event), self._handled)
+        change = classify(event)
+        try:
+            encoded = encoding.encode_event(event.document, complete_sent(event))
+        except SerializationError:
+            # It is made here already and never reaches the server, whose value takes its place.
+            self._conflicts.doubt(change.key)
+            self._reread_doubts()
+            raise
+        request = Request.carrying(Ask.PATCH, encoded, change, self._handled)
         self._conflicts.changed(request)
         self._post(request)
 

@@ -178,7 +178,7 @@ def test_close_codes_pass() -> None:
         assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4321, "enough")
     with connected(upgrade(*ACK)) as (_, peer, socket):
         socket.close(1001, "going")
-        peer.wait_for(lambda: peer.last.close)
+        peer.wait_for(lambda: peer.connections and peer.last.close)
         assert peer.last.close == Close(1001, "going")
 
 

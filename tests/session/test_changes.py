@@ -390,3 +390,17 @@ def _events(text: Any) -> list[dict[str, Any]]:
     content = text.get("content", text)
     events: list[dict[str, Any]] = content.get("events", [])
     return events
+
+
+def test_a_value_that_cannot_be_sent_is_raised_and_taken_back(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        assert session.document is not None
+        roots = list(session.document.roots)
+        with pytest.raises(SerializationError):
+            session.document.add_root(ColumnDataSource(data={"x": [object()]}))
+        await do(session.force_roundtrip())
+        assert session.document.roots == roots
+        await both_equal(face, server, session, "/slider")
+
+    face.play(scenario)
