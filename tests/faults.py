@@ -15,9 +15,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Self
 
+from bokehwire.testing.conformance.wire import Opcode, accept_value, encode_close, encode_frame, read_frame
+
 from .live import DEADLINE, HOST, THREAD_PREFIX
 from .sockets import set_reset_on_close
-from .wire import Opcode, accept_value, encode_close, encode_frame, read_frame
 
 Script = Callable[["PeerConnection"], Awaitable[None]]
 

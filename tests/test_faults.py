@@ -11,10 +11,11 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
+from bokehwire.testing.conformance.wire import encode_close
+
 from .faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
 from .leaks import no_leaks
 from .live import HOST
-from .wire import encode_close
 
 T = TypeVar("T")
 Client = Callable[[aiohttp.ClientWebSocketResponse], Awaitable[T]]

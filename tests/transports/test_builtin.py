@@ -7,22 +7,30 @@ import asyncio
 import pytest
 from tornado.ioloop import IOLoop
 
+from bokehwire.testing.conformance import NetworkConformance
+from bokehwire.testing.conformance.cleanup import use_once
+from bokehwire.testing.conformance.kit import Kit
+from bokehwire.testing.conformance.peer import Peer, PeerConnection
+from bokehwire.testing.conformance.running import connected, descriptors, no_complaints, timeless
 from bokehwire.transports import Transport, resolve
 
-from .cleanup import use_once
-from .conformance import TransportConformance
-from .peer import Peer, PeerConnection
-from .running import connected, descriptors, no_complaints, timeless
 
-
-class TestTornado(TransportConformance):
+class TestTornado(NetworkConformance):
     def make_transport(self) -> Transport:
         return resolve("tornado")
 
 
-class TestAiohttp(TransportConformance):
+class TestAiohttp(NetworkConformance):
     def make_transport(self) -> Transport:
         return resolve("aiohttp")
+
+
+class ByName(Kit):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def make_transport(self) -> Transport:
+        return resolve(self._name)
 
 
 @pytest.mark.parametrize("name", ["tornado", "aiohttp"])
@@ -32,7 +40,7 @@ def test_a_tornado_loop_in_the_calling_thread(name: str) -> None:
         io_loop = IOLoop(make_current=False)
         try:
             for _ in range(2):
-                io_loop.run_sync(lambda: use_once(resolve(name)))
+                io_loop.run_sync(lambda: use_once(ByName(name)))
         finally:
             io_loop.close()
     assert descriptors() == before

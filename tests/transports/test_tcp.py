@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
+from bokehwire.testing.conformance.peer import Peer, PeerConnection, accept_and_read
+from bokehwire.testing.conformance.running import connected, scenario
 from bokehwire.transports import resolve
-
-from .peer import Peer, PeerConnection, accept_and_read
-from .running import connected, scenario
 
 pytestmark = pytest.mark.parametrize("name", ["tornado", "aiohttp"])
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from bokehwire.transports import (
+from ...transports import (
     ConnectError,
     ConnectionClosed,
     ConnectTimeout,
@@ -17,10 +17,9 @@ from bokehwire.transports import (
     InvalidHandshake,
     Transport,
 )
-
 from .connecting import client_tls, linux_only, server_tls
-from .kit import Kit
-from .peer import Peer, PeerConnection, Script, accept_and_read, echo
+from .kit import Kit, NetworkKit
+from .peer import MessageConnection, Peer, PeerConnection, Script, accept_and_read, echo, refuse
 from .running import connected, descriptors, options, run, scenario, timeless, turns
 
 # More turns of the loop than anything here takes.
@@ -30,16 +29,120 @@ MANY = 500
 class CleanupTests(Kit):
     """Descriptors, tasks, loops, cancellation."""
 
+    @scenario
+    async def test_cancelling_connect_at_every_turn(self) -> None:
+        async def attempt(url: str) -> None:
+            (await transport.connect(options(url))).abort()
+
+        async with self.serve(echo) as peer:
+            transport = self.transport_to(peer)
+            assert await cancelled_turns(peer, attempt) > 1
+
+    @scenario
+    async def test_cancelling_a_refused_connect_at_every_turn(self) -> None:
+        async def attempt(url: str) -> None:
+            with pytest.raises(HandshakeRefused):
+                await transport.connect(options(url))
+
+        async with self.serve(refuse) as peer:
+            transport = self.transport_to(peer)
+            assert await cancelled_turns(peer, attempt) > 1
+
+    @scenario
+    async def test_cancelling_close_at_every_turn(self) -> None:
+        async def attempt(url: str) -> None:
+            ws = await transport.connect(options(url))
+            try:
+                await ws.send(["hello"])
+                await ws.receive()
+            finally:
+                await ws.close()
+
+        async with self.serve(echo) as peer:
+            transport = self.transport_to(peer)
+            assert await cancelled_turns(peer, attempt) > 5
+
+    @timeless
+    async def test_abort_with_a_full_inbox_leaves_nothing(self) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.accept()
+            await connection.send(*[bytes(100_000)] * 100)
+
+        async with self.serve(script) as peer:
+            ws = await self.transport_to(peer).connect(options(peer.url))
+            await asyncio.sleep(1)
+            ws.abort()
+            # Nobody calls close().
+            await settle(peer)
+
+    @scenario
+    async def test_many_connections_at_once(self) -> None:
+        async def use(url: str, number: int) -> None:
+            async with connected(transport, url) as ws:
+                for _ in range(3):
+                    await ws.send([str(number), b"x" * number])
+                    frames = await ws.receive()
+                    if len(frames) < 2:
+                        frames += await ws.receive()
+                    assert frames == [str(number), b"x" * number]
+                await ws.close()
+
+        async with self.serve(echo) as peer:
+            transport = self.transport_to(peer)
+            await asyncio.gather(*(use(peer.url, number) for number in range(150)))
+
+    @timeless
+    async def test_timeouts_leave_nothing(self) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.read_end()
+
+        async with self.serve(script) as peer:
+            before = descriptors()
+            for _ in range(10):
+                with pytest.raises(ConnectTimeout):
+                    await self.transport_to(peer).connect(options(peer.url, connect_timeout=1.0))
+            await settle(peer)
+            assert descriptors() == before
+
+    def test_loops_come_and_go(self) -> None:
+        for _ in range(3):
+            run(use_once(self))
+
+    def test_the_loop_may_run_in_another_thread(self) -> None:
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                run(use_once(self))
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert failures == []
+
+    @scenario
+    async def test_nothing_is_wrong_in_debug_mode(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        loop.slow_callback_duration = 1000
+        await use_once(self)
+
+
+class WireCleanupTests(NetworkKit):
+    """Descriptors, tasks, loops, cancellation."""
+
     @pytest.mark.parametrize("secure", [False, True])
     @scenario
-    async def test_cancelling_connect_at_every_turn(self, secure: bool) -> None:
+    async def test_cancelling_each_step_of_connecting(self, secure: bool) -> None:
         transport = self.make_transport()
         context = client_tls() if secure else None
 
         async def attempt(url: str) -> None:
             (await transport.connect(options(url, ssl_context=context))).abort()
 
-        async with Peer(echo, tls=server_tls() if secure else None) as peer:
+        async with self.serve(echo, tls=server_tls() if secure else None) as peer:
             assert await cancelled_turns(peer, attempt) > 5
 
     @scenario
@@ -49,14 +152,14 @@ class CleanupTests(Kit):
         async def attempt(url: str) -> None:
             (await transport.connect(options(url.replace("127.0.0.1", "localhost")))).abort()
 
-        async with Peer(echo) as peer:
+        async with self.serve(echo) as peer:
             # The thread that looks names up stays, with the loop; it is there from now on.
             await attempt(peer.url)
             await peer.finished()
             assert await cancelled_turns(peer, attempt) > 2
 
     @scenario
-    async def test_cancelling_a_refused_connect_at_every_turn(self) -> None:
+    async def test_cancelling_connect_while_a_refusal_is_read(self) -> None:
         transport = self.make_transport()
 
         async def script(connection: PeerConnection) -> None:
@@ -68,22 +171,7 @@ class CleanupTests(Kit):
             with pytest.raises(HandshakeRefused):
                 await transport.connect(options(url))
 
-        async with Peer(script) as peer:
-            assert await cancelled_turns(peer, attempt) > 5
-
-    @scenario
-    async def test_cancelling_close_at_every_turn(self) -> None:
-        transport = self.make_transport()
-
-        async def attempt(url: str) -> None:
-            ws = await transport.connect(options(url))
-            try:
-                await ws.send(["hello"])
-                await ws.receive()
-            finally:
-                await ws.close()
-
-        async with Peer(echo) as peer:
+        async with self.serve(script) as peer:
             assert await cancelled_turns(peer, attempt) > 5
 
     @linux_only
@@ -121,23 +209,10 @@ class CleanupTests(Kit):
             if how != "lost":
                 await connection.read_end()
 
-        async with Peer(script) as peer:
+        async with self.serve(script) as peer:
             with pytest.raises(ConnectError):
                 await self.make_transport().connect(options(peer.url, connect_timeout=3.0))
             assert_nothing_left(peer)
-
-    @timeless
-    async def test_abort_with_a_full_inbox_leaves_nothing(self) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.accept()
-            await connection.send(*[bytes(100_000)] * 100)
-
-        async with Peer(script) as peer:
-            ws = await self.make_transport().connect(options(peer.url))
-            await asyncio.sleep(1)
-            ws.abort()
-            # Nobody calls close().
-            await settle(peer)
 
     @scenario
     async def test_hundreds_of_connections_leave_no_descriptors(self) -> None:
@@ -173,7 +248,7 @@ class CleanupTests(Kit):
                 ws.abort()
             await ws.close()
 
-        async with Peer(script) as peer:
+        async with self.serve(script) as peer:
             await attempt(peer.url, 0)
             await settle(peer)
             before = descriptors()
@@ -188,63 +263,18 @@ class CleanupTests(Kit):
                 gc.enable()
         assert refusals > 50
 
-    @scenario
-    async def test_many_connections_at_once(self) -> None:
-        transport = self.make_transport()
-
-        async def use(url: str, number: int) -> None:
-            async with connected(transport, url) as ws:
-                for _ in range(3):
-                    await ws.send([str(number), b"x" * number])
-                    frames = await ws.receive()
-                    if len(frames) < 2:
-                        frames += await ws.receive()
-                    assert frames == [str(number), b"x" * number]
-                await ws.close()
-
-        async with Peer(echo) as peer:
-            await asyncio.gather(*(use(peer.url, number) for number in range(150)))
-
-    @timeless
-    async def test_timeouts_leave_nothing(self) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.read_request()
-            await connection.read_end()
-
-        async with Peer(script) as peer:
-            before = descriptors()
-            for _ in range(10):
-                with pytest.raises(ConnectTimeout):
-                    await self.make_transport().connect(options(peer.url, connect_timeout=1.0))
-            await settle(peer)
-            assert descriptors() == before
-
-    def test_loops_come_and_go(self) -> None:
-        transport = self.make_transport()
-        for _ in range(3):
-            run(use_once(transport))
-
-    def test_the_loop_may_run_in_another_thread(self) -> None:
-        failures: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                run(use_once(self.make_transport()))
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
-        assert failures == []
-
     def test_loops_in_several_threads_at_once(self) -> None:
         transport = self.make_transport()
+
+        class OneTransport(NetworkKit):
+            def make_transport(self) -> Transport:
+                return transport
+
         failures: list[BaseException] = []
 
         def work() -> None:
             try:
-                asyncio.run(use_once(transport))
+                asyncio.run(use_once(OneTransport()))
             except BaseException as error:
                 failures.append(error)
 
@@ -255,28 +285,24 @@ class CleanupTests(Kit):
             thread.join()
         assert failures == []
 
-    @scenario
-    async def test_nothing_is_wrong_in_debug_mode(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_debug(True)
-        loop.slow_callback_duration = 1000
-        await use_once(self.make_transport())
 
-
-async def use_once(transport: Transport) -> None:
+async def use_once(kit: Kit) -> None:
     """Connect, exchange messages, see the peer close, be refused: something of everything."""
-    async with Peer(echo) as peer, connected(transport, peer.url) as ws:
+    async with kit.serve(echo) as peer, connected(kit.transport_to(peer), peer.url) as ws:
         await ws.send(["hello", b"there"])
         frames = await ws.receive()
         while len(frames) < 2:
             frames += await ws.receive()
         assert frames == ["hello", b"there"]
         await ws.close()
-    async with Peer(accept_and_read) as peer, connected(transport, peer.url, close_timeout=0.01) as ws:
+    async with (
+        kit.serve(accept_and_read) as peer,
+        connected(kit.transport_to(peer), peer.url, close_timeout=0.01) as ws,
+    ):
         await ws.close()
-    async with Peer(refuse) as peer:
+    async with kit.serve(refuse) as peer:
         with pytest.raises(HandshakeRefused):
-            await transport.connect(options(peer.url))
+            await kit.transport_to(peer).connect(options(peer.url))
 
 
 async def accept_and_close(connection: PeerConnection) -> None:
@@ -296,12 +322,6 @@ def assert_nothing_left(peer: Peer) -> None:
     others = {task for task in asyncio.all_tasks() if not peer.is_own(task)}
     assert others == {asyncio.current_task()}
     assert peer.clients() == 0
-
-
-async def refuse(connection: PeerConnection) -> None:
-    """Answer with a status."""
-    await connection.read_request()
-    await connection.respond("403 Forbidden", {"Content-Length": "0"})
 
 
 async def cancelled_turns(peer: Peer, attempt: Callable[[str], Awaitable[None]]) -> int:

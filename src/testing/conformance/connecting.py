@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 
-from bokehwire.transports import ConnectError, ConnectTimeout, InvalidHandshake, InvalidURL
-from tests.sockets import unused_port
-
-from .kit import Kit
-from .peer import HOST, Peer, PeerConnection, accept_and_read, echo
+from ...transports import ConnectError, ConnectTimeout, InvalidHandshake, InvalidURL
+from .kit import Kit, NetworkKit
+from .peer import HOST, MessageConnection, PeerConnection, accept_and_read, echo
 from .running import DEADLINE, connected, options, receive, scenario, timeless
 
 # A time limit that is meant to run out.
@@ -61,11 +59,40 @@ class ConnectingTests(Kit):
             await self.make_transport().connect(options(url))
         assert caught.value.url == url
 
+    @timeless
+    async def test_a_peer_that_does_not_answer(self) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.read_end()
+
+        assert isinstance(await self.failure(script, connect_timeout=SHORT), ConnectTimeout)
+
+    @scenario
+    async def test_no_timeout(self) -> None:
+        async with (
+            self.serve(accept_and_read) as peer,
+            connected(self.transport_to(peer), peer.url, connect_timeout=None) as ws,
+        ):
+            assert ws.subprotocol == "bokeh"
+
+
+class WireConnectingTests(NetworkKit):
+    """Look-ups, TCP, TLS, and time limits."""
+
+    @timeless
+    async def test_timeout_in_the_middle_of_the_answer(self) -> None:
+        async def script(connection: PeerConnection) -> None:
+            await connection.read_request()
+            await connection.send_raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n")
+            await connection.read_end()
+
+        assert isinstance(await self.failure(script, connect_timeout=SHORT), ConnectTimeout)
+
     @scenario
     async def test_nothing_listening(self) -> None:
-        url = f"ws://{HOST}:{unused_port()}/ws"
-        with pytest.raises(ConnectError) as caught:
-            await self.make_transport().connect(options(url))
+        with closed_port(HOST) as port:
+            url = f"ws://{HOST}:{port}/ws"
+            with pytest.raises(ConnectError) as caught:
+                await self.make_transport().connect(options(url))
         assert type(caught.value) is ConnectError
         assert caught.value.url == url
         assert isinstance(caught.value.__cause__, OSError)
@@ -85,7 +112,7 @@ class ConnectingTests(Kit):
     @pytest.mark.parametrize("others", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3"], ["::1"]])
     @scenario
     async def test_the_next_address_is_tried_when_one_refuses(self, others: list[str]) -> None:
-        async with Peer(echo) as peer:
+        async with self.serve(echo) as peer:
             with resolving(*others, HOST):
                 async with connected(self.make_transport(), f"ws://several.example:{peer.port}/ws") as ws:
                     await ws.send(["hello"])
@@ -110,8 +137,11 @@ class ConnectingTests(Kit):
 
     @scenario
     async def test_no_address_answers(self) -> None:
-        port = unused_port()
-        with resolving("127.0.0.2", "127.0.0.3"), pytest.raises(ConnectError) as caught:
+        with (
+            closed_port("0.0.0.0") as port,
+            resolving("127.0.0.2", "127.0.0.3"),
+            pytest.raises(ConnectError) as caught,
+        ):
             await self.make_transport().connect(options(f"ws://two.example:{port}/ws"))
         assert type(caught.value) is ConnectError
 
@@ -124,16 +154,6 @@ class ConnectingTests(Kit):
                 await self.make_transport().connect(options(url, connect_timeout=SHORT))
         assert caught.value.url == url
 
-    @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"])
-    @timeless
-    async def test_timeout_during_the_upgrade(self, answer: bytes) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.read_request()
-            await connection.send_raw(answer)
-            await connection.read_end()
-
-        assert isinstance(await self.failure(script, connect_timeout=SHORT), ConnectTimeout)
-
     @scenario
     async def test_timeout_during_the_look_up(self) -> None:
         with resolving(HOST) as release:
@@ -145,14 +165,6 @@ class ConnectingTests(Kit):
                 release.set()
 
     @scenario
-    async def test_no_timeout(self) -> None:
-        async with (
-            Peer(accept_and_read) as peer,
-            connected(self.make_transport(), peer.url, connect_timeout=None) as ws,
-        ):
-            assert ws.subprotocol == "bokeh"
-
-    @scenario
     async def test_tls(self) -> None:
         async with self.opened(echo, tls=server_tls(), ssl_context=client_tls()) as ws:
             await ws.send(["text", b"\0" * 300_000])
@@ -162,7 +174,7 @@ class ConnectingTests(Kit):
 
     @scenario
     async def test_tls_with_a_certificate_that_nobody_vouches_for(self) -> None:
-        async with Peer(echo, tls=server_tls()) as peer:
+        async with self.serve(echo, tls=server_tls()) as peer:
             with pytest.raises(ConnectError, match=r"(?i)certificate verify failed") as caught:
                 await self.make_transport().connect(options(peer.url, ssl_context=ssl.create_default_context()))
         assert type(caught.value) is ConnectError
@@ -174,7 +186,7 @@ class ConnectingTests(Kit):
             await connection.send_raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             await connection.read_end()
 
-        async with Peer(script) as peer:
+        async with self.serve(script) as peer:
             with pytest.raises(ConnectError) as caught:
                 await self.make_transport().connect(
                     options(peer.url.replace("ws://", "wss://"), ssl_context=client_tls())
@@ -184,7 +196,7 @@ class ConnectingTests(Kit):
 
     @timeless
     async def test_timeout_during_the_tls_handshake(self) -> None:
-        async with Peer(read_only) as peer:
+        async with self.serve(read_only) as peer:
             with pytest.raises(ConnectTimeout):
                 await self.make_transport().connect(
                     options(peer.url.replace("ws://", "wss://"), ssl_context=client_tls(), connect_timeout=SHORT)
@@ -228,6 +240,14 @@ def resolving(*addresses: str) -> Iterator[threading.Event]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", look_up)
         yield go
+
+
+@contextmanager
+def closed_port(host: str) -> Iterator[int]:
+    """Give a port that refuses connections: nobody listens, and nobody else can take it meanwhile."""
+    with socket.socket() as sock:
+        sock.bind((host, 0))
+        yield sock.getsockname()[1]
 
 
 @contextmanager

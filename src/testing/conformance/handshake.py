@@ -8,21 +8,90 @@ import socket
 
 import pytest
 
-from bokehwire.transports import HandshakeRefused, InvalidHandshake, WrongSubprotocol
-from tests.wire import encode_frame
-
-from .kit import Kit
-from .peer import HOST, Peer, PeerConnection, Request, accept_and_read, echo
+from ...transports import HandshakeRefused, InvalidHandshake, WrongSubprotocol
+from .kit import Kit, NetworkKit
+from .peer import HOST, MessageConnection, PeerConnection, Request, accept_and_read, echo, refuse
 from .running import connected, options, receive, scenario
+from .wire import encode_frame
 
 
 class HandshakeTests(Kit):
     """Making a connection to something that answers."""
 
+    @scenario
+    async def test_the_selected_subprotocol_is_known(self) -> None:
+        async with self.opened(echo) as ws:
+            assert ws.subprotocol == "bokeh"
+            assert ws.close_code is None
+            assert ws.close_reason == ""
+
+    @scenario
+    async def test_without_subprotocols_none_is_needed(self) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.accept(subprotocol=None)
+            await connection.read_end()
+
+        async with self.opened(script, subprotocols=()) as ws:
+            assert ws.subprotocol is None
+
+    @scenario
+    async def test_a_connection_that_is_not_wanted(self) -> None:
+        error = await self.failure(refuse)
+        assert isinstance(error, HandshakeRefused)
+        assert error.status == 403
+
+    @pytest.mark.parametrize("selected", [None, "soap", "bokeh2", "bokeh, token"])
+    @scenario
+    async def test_a_subprotocol_that_was_not_offered_is_refused(self, selected: str | None) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.accept(subprotocol=selected)
+            await connection.read_end()
+
+        error = await self.failure(script)
+        assert isinstance(error, WrongSubprotocol)
+        assert error.selected == selected
+
+    @scenario
+    async def test_a_subprotocol_where_none_was_offered_is_refused(self) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.accept(subprotocol="bokeh")
+            await connection.read_end()
+
+        error = await self.failure(script, subprotocols=())
+        assert isinstance(error, WrongSubprotocol)
+        assert error.selected == "bokeh"
+
+    @scenario
+    async def test_several_connections_of_one_transport_are_independent(self) -> None:
+        async with self.serve(echo) as peer:
+            transport = self.transport_to(peer)
+            first = await transport.connect(options(peer.url))
+            second = await transport.connect(options(peer.url))
+            await asyncio.gather(first.send(["1"]), second.send(["2"]))
+            assert await first.receive() == ["1"]
+            assert await second.receive() == ["2"]
+            await first.close()
+            await second.send(["3"])
+            assert await second.receive() == ["3"]
+            await second.close()
+
+
+class WireHandshakeTests(NetworkKit):
+    """The upgrade request and the answer to it, header by header."""
+
+    @scenario
+    async def test_without_subprotocols_none_is_offered(self) -> None:
+        async def script(connection: PeerConnection) -> None:
+            await connection.accept(subprotocol=None)
+            await connection.read_end()
+
+        async with self.talking(script, subprotocols=()) as (peer, _):
+            assert "sec-websocket-protocol" not in (await (await peer.connection()).requested).headers
+
     async def request_of(self, rest_of_url: str = "/ws", **changes: object) -> Request:
         """Give the request that a connection is made with."""
         async with (
-            Peer(accept_and_read) as peer,
+            self.serve(accept_and_read) as peer,
             connected(self.make_transport(), f"ws://{HOST}:{peer.port}{rest_of_url}", **changes),
         ):
             return await (await peer.connection()).requested
@@ -42,23 +111,6 @@ class HandshakeTests(Kit):
         # A browser's marks would make a server apply its rules for browsers; compression is not wanted.
         assert not {"origin", "cookie", "sec-websocket-extensions"} & set(headers)
 
-    @scenario
-    async def test_the_selected_subprotocol_is_known(self) -> None:
-        async with self.opened(echo) as ws:
-            assert ws.subprotocol == "bokeh"
-            assert ws.close_code is None
-            assert ws.close_reason == ""
-
-    @scenario
-    async def test_without_subprotocols_none_is_needed(self) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.accept(subprotocol=None)
-            await connection.read_end()
-
-        async with self.talking(script, subprotocols=()) as (peer, ws):
-            assert ws.subprotocol is None
-            assert "sec-websocket-protocol" not in (await (await peer.connection()).requested).headers
-
     @pytest.mark.parametrize(
         ("given", "sent"),
         [("/ü/ws?q=ö", "/%C3%BC/ws?q=%C3%B6"), ("/a%2Fb?x=%2B+1", "/a%2Fb?x=%2B+1"), ("?x=1", "/?x=1"), ("", "/")],
@@ -70,7 +122,7 @@ class HandshakeTests(Kit):
     @scenario
     async def test_credentials_in_the_url_become_a_header(self) -> None:
         async with (
-            Peer(accept_and_read) as peer,
+            self.serve(accept_and_read) as peer,
             connected(self.make_transport(), f"ws://me%40home:se%3Acret@{HOST}:{peer.port}/ws"),
         ):
             request = await (await peer.connection()).requested
@@ -111,7 +163,7 @@ class HandshakeTests(Kit):
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @scenario
     async def test_redirections_are_not_followed(self, status: int) -> None:
-        async with Peer(echo) as target:
+        async with self.serve(echo) as target:
 
             async def script(connection: PeerConnection) -> None:
                 await connection.read_request()
@@ -134,27 +186,6 @@ class HandshakeTests(Kit):
         error = await self.failure(script)
         assert isinstance(error, HandshakeRefused)
         assert error.status == 404
-
-    @pytest.mark.parametrize("selected", [None, "soap", "bokeh2", "bokeh, token"])
-    @scenario
-    async def test_a_subprotocol_that_was_not_offered_is_refused(self, selected: str | None) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.accept(subprotocol=selected)
-            await connection.read_end()
-
-        error = await self.failure(script)
-        assert isinstance(error, WrongSubprotocol)
-        assert error.selected == selected
-
-    @scenario
-    async def test_a_subprotocol_where_none_was_offered_is_refused(self) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.accept(subprotocol="bokeh")
-            await connection.read_end()
-
-        error = await self.failure(script, subprotocols=())
-        assert isinstance(error, WrongSubprotocol)
-        assert error.selected == "bokeh"
 
     @pytest.mark.parametrize(
         ("header", "value"),
@@ -210,27 +241,12 @@ class HandshakeTests(Kit):
             elif how == "by a reset":
                 connection.reset()
 
-        async with Peer(script) as peer:
+        async with self.serve(script) as peer:
             with pytest.raises(InvalidHandshake) as caught:
                 await self.make_transport().connect(options(peer.url))
             assert caught.value.url == peer.url
             # One attempt, not a second one behind the caller's back.
             assert len(peer.connections) == 1
-
-    @scenario
-    async def test_several_connections_of_one_transport_are_independent(self) -> None:
-        transport = self.make_transport()
-        async with (
-            Peer(echo) as peer,
-            connected(transport, peer.url) as first,
-            connected(transport, peer.url) as second,
-        ):
-            await asyncio.gather(first.send(["1"]), second.send(["2"]))
-            assert await first.receive() == ["1"]
-            assert await second.receive() == ["2"]
-            await first.close()
-            await second.send(["3"])
-            assert await second.receive() == ["3"]
 
     @scenario
     async def test_settings_of_the_environment_are_not_used(self) -> None:

@@ -6,18 +6,43 @@ import asyncio
 
 import pytest
 
-from bokehwire.transports import ConnectionClosed, WebSocketViolation
-from tests.wire import Opcode, encode_close, encode_frame
-
-from .kit import Kit
-from .peer import PeerConnection, accept_and_hold, accept_and_read, echo
+from ...transports import ConnectionClosed, WebSocketViolation
+from .kit import Kit, NetworkKit
+from .peer import MessageConnection, PeerConnection, accept_and_hold, accept_and_read, echo
 from .running import receive, scenario, timeless, turns
+from .wire import Opcode, encode_close, encode_frame
 
 LARGE = 16 * 1024 * 1024
 SMALL_BUFFER = 64 * 1024
 
 
 class FaultTests(Kit):
+    """Loss, silence, and frames that RFC 6455 does not allow."""
+
+    @scenario
+    async def test_frames_before_the_end_are_received_first(self) -> None:
+        async def script(connection: MessageConnection) -> None:
+            await connection.accept()
+            await connection.send(*map(str, range(1000)), bytes(300_000))
+
+        async with self.talking(script) as (peer, ws):
+            await peer.finished()
+            assert await receive(ws, 1001) == [*map(str, range(1000)), bytes(300_000)]
+            with pytest.raises(ConnectionClosed):
+                await ws.receive()
+
+    @timeless
+    async def test_without_pings_silence_is_no_fault(self) -> None:
+        async with self.opened(echo) as ws:
+            await ws.send(["are you there?"])
+            assert await ws.receive() == ["are you there?"]
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ws.receive(), 1000)
+            await ws.send(["still"])
+            assert await ws.receive() == ["still"]
+
+
+class WireFaultTests(NetworkKit):
     """Loss, silence, and frames that RFC 6455 does not allow."""
 
     @pytest.mark.parametrize(
@@ -77,18 +102,6 @@ class FaultTests(Kit):
             for outcome in await asyncio.gather(*sends, return_exceptions=True):
                 assert isinstance(outcome, ConnectionClosed)
                 assert (outcome.code, outcome.clean) == (1006, False)
-            with pytest.raises(ConnectionClosed):
-                await ws.receive()
-
-    @scenario
-    async def test_frames_before_the_end_are_received_first(self) -> None:
-        async def script(connection: PeerConnection) -> None:
-            await connection.accept()
-            await connection.send(*map(str, range(1000)), bytes(300_000))
-
-        async with self.talking(script) as (peer, ws):
-            await peer.finished()
-            assert await receive(ws, 1001) == [*map(str, range(1000)), bytes(300_000)]
             with pytest.raises(ConnectionClosed):
                 await ws.receive()
 
@@ -202,16 +215,6 @@ class FaultTests(Kit):
             await asyncio.sleep(100)
             frames = await receive(ws, 101)
             assert frames[-1] == "done"
-
-    @timeless
-    async def test_without_pings_silence_is_no_fault(self) -> None:
-        async with self.opened(echo) as ws:
-            await ws.send(["are you there?"])
-            assert await ws.receive() == ["are you there?"]
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(ws.receive(), 1000)
-            await ws.send(["still"])
-            assert await ws.receive() == ["still"]
 
     @timeless
     async def test_a_ping_that_is_far_off_does_not_hold_up_the_end(self) -> None:

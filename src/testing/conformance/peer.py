@@ -8,16 +8,65 @@ import socket
 import ssl
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, TypeAlias, cast
 
-from tests.wire import Opcode, WireFrame, accept_value, encode_close, encode_frame, read_frame
+from .wire import Opcode, WireFrame, accept_value, encode_close, encode_frame, read_frame
 
 HOST = "127.0.0.1"
 
-Script = Callable[["PeerConnection"], Awaitable[None]]
+Script: TypeAlias = Callable[[Any], Awaitable[None]]
+"""What the other end does with a connection: a coroutine function that takes a `MessageConnection`, or a
+`PeerConnection` where the bytes on the wire matter."""
+
+
+class MessageConnection(Protocol):
+    """The server's side of a connection, as far as it can be told without looking at bytes.
+
+    Everything but `accept` raises ConnectionError when the connection has ended.
+    """
+
+    async def accept(self, *, subprotocol: str | None = "bokeh") -> None:
+        """Accept the connection."""
+        ...
+
+    async def refuse(self) -> None:
+        """Answer that the connection is forbidden (HTTP status 403)."""
+        ...
+
+    async def send(self, *messages: str | bytes) -> None:
+        """Send messages."""
+        ...
+
+    async def send_close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection, or answer the client's close; after this, nothing may be sent."""
+        ...
+
+    async def read_message(self) -> str | bytes:
+        """Wait for the client's next message."""
+        ...
+
+    def messages(self) -> AsyncIterator[str | bytes]:
+        """Give the client's messages as they come, and answer the close at their end."""
+        ...
+
+    async def read_close(self) -> tuple[int | None, str]:
+        """Wait for the code and reason that the client closes with."""
+        ...
+
+    async def read_end(self) -> bytes:
+        """Wait for the end of the connection, whatever the client sends before it, and return that."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Take nothing from the connection until told to."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        ...
 
 
 @dataclass
@@ -68,6 +117,11 @@ class PeerConnection:
         }
         await self.respond("101 Switching Protocols", headers | dict(changes or {}), frames)
 
+    async def refuse(self) -> None:
+        """Read the request and answer that it is forbidden."""
+        await self.read_request()
+        await self.respond("403 Forbidden", {"Content-Length": "0"})
+
     async def send_raw(self, data: bytes) -> None:
         """Send bytes as they are."""
         self.writer.write(data)
@@ -91,6 +145,18 @@ class PeerConnection:
         assert frame.final
         assert frame.opcode in (Opcode.TEXT, Opcode.BINARY), frame
         return frame.payload.decode() if frame.opcode is Opcode.TEXT else frame.payload
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """Give messages, and answer pings and the close frame."""
+        while True:
+            frame = await self.read_frame()
+            if frame.opcode is Opcode.CLOSE:
+                await self.send_raw(encode_frame(frame.payload, Opcode.CLOSE))
+                return
+            if frame.opcode is Opcode.PING:
+                await self.send_raw(encode_frame(frame.payload, Opcode.PONG))
+            elif frame.opcode is not Opcode.PONG:
+                yield frame.payload.decode() if frame.opcode is Opcode.TEXT else frame.payload
 
     async def read_close(self) -> tuple[int | None, str]:
         """Read a close frame."""
@@ -211,28 +277,27 @@ class Peer:
             connection.writer.close()
 
 
-async def echo(connection: PeerConnection) -> None:
-    """Be a well-behaved server: send back every message, and answer close frames and pings."""
+async def echo(connection: MessageConnection) -> None:
+    """Be a well-behaved server: send back every message, and answer the close."""
     await connection.accept()
-    while True:
-        frame = await connection.read_frame()
-        if frame.opcode is Opcode.CLOSE:
-            await connection.send_raw(encode_frame(frame.payload, Opcode.CLOSE))
-            return
-        if frame.opcode is Opcode.PING:
-            await connection.send_raw(encode_frame(frame.payload, Opcode.PONG))
-        elif frame.opcode is not Opcode.PONG:
-            await connection.send_raw(encode_frame(frame.payload, frame.opcode))
+    async for message in connection.messages():
+        await connection.send(message)
 
 
-async def accept_and_read(connection: PeerConnection) -> None:
-    """Accept the upgrade, then read and say nothing until the client is gone."""
+async def accept_and_read(connection: MessageConnection) -> None:
+    """Accept the connection, then read and say nothing until the client is gone."""
     await connection.accept()
     await connection.read_end()
 
 
-async def accept_and_hold(connection: PeerConnection) -> None:
-    """Accept the upgrade, then neither read nor write."""
+async def accept_and_hold(connection: MessageConnection) -> None:
+    """Accept the connection, then neither read nor write."""
     await connection.accept()
     connection.pause_reading()
     await asyncio.get_running_loop().create_future()
+
+
+async def refuse(connection: MessageConnection) -> None:
+    """Answer with a status."""
+    await connection.refuse()
+    await connection.read_end()

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from bokehwire.transports import ConnectionOptions, Frame, Transport, WebSocket
+from ...transports import ConnectionOptions, Frame, Transport, WebSocket
 
 # A time limit that is not meant to run out. What is stuck is found by the time limit for each test.
 DEADLINE = 20.0

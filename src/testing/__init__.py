@@ -1,0 +1,1 @@
+"""Testing Bokeh apps, and whatever speaks to them."""
