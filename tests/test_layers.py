@@ -1,4 +1,4 @@
-"""The arrows of the layers go one way: session -> transports -> protocol, and the libraries stay where they belong.
+"""The arrows go one way: testing -> session -> transports -> protocol, and the libraries stay where they belong.
 
 Once by importing each layer in a fresh interpreter, and once by reading every import statement, also those that run
 late or only for type checkers.
@@ -18,16 +18,22 @@ import pytest
 import bokehwire
 
 SOURCE = Path(bokehwire.__file__).parent
-LAYERS = ("protocol", "transports", "session")
+LAYERS = ("protocol", "transports", "session", "testing")
 
 # What each layer may use of the package, besides itself.
-MAY_USE = {"protocol": set(), "transports": {"protocol"}, "session": {"protocol", "transports"}}
+MAY_USE = {
+    "protocol": set(),
+    "transports": {"protocol"},
+    "session": {"protocol", "transports"},
+    "testing": {"protocol", "transports", "session"},
+}
 
 # The layers that a library may be imported in. For the others not even an import for type checkers is allowed, except
 # that a session may name tornado's types: bokeh.client's signatures have an IOLoop.
 AT_HOME = {
     "aiohttp": {"transports"},
-    "bokeh": {"session"},
+    "bokeh": {"session", "testing"},
+    "pytest": {"testing"},
     "tornado": {"transports"},
 }
 FOR_TYPES_ONLY = {("session", "tornado")}
@@ -64,7 +70,8 @@ def imported_by(code: str) -> set[str]:
         ("bokehwire.transports", {"aiohttp", "bokeh", "bokehwire.session", "tornado"}),
         ("bokehwire.transports.tornado", {"aiohttp", "bokeh", "bokehwire.session"}),
         ("bokehwire.transports.aiohttp", {"bokeh", "bokehwire.session", "tornado"}),
-        ("bokehwire.session", {"aiohttp"}),
+        ("bokehwire.transports.asgi", {"aiohttp", "bokeh", "bokehwire.session", "tornado"}),
+        ("bokehwire.session", {"aiohttp", "bokehwire.testing", "pytest"}),
         ("bokehwire", {"aiohttp"}),
     ],
 )

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,12 @@ from bokehwire import (
     pull_session,
     push_session,
 )
+from bokehwire.transports import Transport
 
 from ..servers import LiveServer
+
+if TYPE_CHECKING:
+    from .inprocess import InProcess
 
 T = TypeVar("T")
 
@@ -51,14 +55,16 @@ class Face:
 
     Attributes:
         kind: "blocking", "io_loop" or "async".
-        transport: The transport's name.
+        transport: The transport, or its name.
         loop: The loop that an "io_loop" face drives.
+        apps: The standard apps, where they are reached without a server.
     """
 
     kind: str
-    transport: str
+    transport: str | Transport
     loop: asyncio.AbstractEventLoop | None = None
     sessions: list[AnySession] = field(default_factory=list)
+    apps: InProcess | None = None
 
     def session(self, **options: Any) -> AnySession:
         """Make a session that is not connected."""
@@ -94,9 +100,14 @@ class Face:
         self, server: LiveServer, session: AnySession, change: Callable[[Document], T], path: str = "/"
     ) -> T:
         """Change the session's document on the server, as a callback there would."""
+        place = server if self.apps is None else self.apps
         if self.kind == "async":
-            return await server.aedit(session.id, change, path)
-        return server.edit(session.id, change, path)
+            return await place.aedit(session.id, change, path)
+        return place.edit(session.id, change, path)
+
+    def session_ids(self, server: LiveServer, path: str) -> set[str]:
+        """The ids of the sessions that an app has."""
+        return (server if self.apps is None else self.apps).session_ids(path)
 
     def play(self, scenario: Scenario) -> None:
         """Run a scenario to its end, and close every session that it left open."""
@@ -124,6 +135,11 @@ class Face:
         finally:
             for session in self.sessions:
                 await do(session.close())
+            if self.apps is not None:
+                if self.kind == "async":
+                    await self.apps.stop()
+                else:
+                    self.apps.stop_from_outside()
 
 
 def differences(theirs: Contents, ours: Contents) -> str:

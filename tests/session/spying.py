@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bokehwire.transports import ConnectionOptions, Frame, OutgoingFrame, WebSocket, resolve
+from bokehwire.transports import ConnectionOptions, Frame, OutgoingFrame, Transport, WebSocket, resolve
 
 from ..servers import DEADLINE
 
@@ -18,12 +18,12 @@ class SpyTransport:
     """A Transport that records.
 
     Attributes:
-        name: The transport that does the work.
+        name: The transport that does the work, or its name.
         sent: The messages sent, as decoded JSON texts, each message's frames in order.
         received: The text frames received, decoded.
     """
 
-    name: str
+    name: str | Transport
     sent: list[Any] = field(default_factory=list)
     received: list[Any] = field(default_factory=list)
     options: ConnectionOptions | None = None

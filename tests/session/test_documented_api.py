@@ -283,7 +283,7 @@ def test_ids_and_tokens(server: LiveServer, face: Face, monkeypatch: pytest.Monk
         given = await face.pull(url=server.url("/slider"), session_id="a name")
         assert given.id == "a name"
         assert get_session_id(given.token) == "a name"
-        assert "a name" in server.session_ids("/slider")
+        assert "a name" in face.session_ids(server, "/slider")
         made = face.session()
         assert len(made.id) == 44
         assert face.session().id != made.id

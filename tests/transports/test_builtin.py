@@ -7,12 +7,14 @@ import asyncio
 import pytest
 from tornado.ioloop import IOLoop
 
-from bokehwire.testing.conformance import NetworkConformance
+from bokehwire.testing.conformance import NetworkConformance, TransportConformance
 from bokehwire.testing.conformance.cleanup import use_once
 from bokehwire.testing.conformance.kit import Kit
-from bokehwire.testing.conformance.peer import Peer, PeerConnection
+from bokehwire.testing.conformance.peer import Peer, PeerConnection, Script, echo
 from bokehwire.testing.conformance.running import connected, descriptors, no_complaints, timeless
 from bokehwire.transports import Transport, resolve
+
+from .asgi_peer import AsgiPeer
 
 
 class TestTornado(NetworkConformance):
@@ -23,6 +25,18 @@ class TestTornado(NetworkConformance):
 class TestAiohttp(NetworkConformance):
     def make_transport(self) -> Transport:
         return resolve("aiohttp")
+
+
+class TestAsgi(TransportConformance):
+    def make_transport(self) -> Transport:
+        return AsgiPeer(echo).transport
+
+    def serve(self, script: Script, *, receive_buffer: int | None = None) -> Peer:
+        return AsgiPeer(script)
+
+    def transport_to(self, peer: Peer) -> Transport:
+        assert isinstance(peer, AsgiPeer)
+        return peer.transport
 
 
 class ByName(Kit):
