@@ -54,7 +54,7 @@ def proxy(exchange_server: LiveServer) -> Iterator[FaultProxy]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how many fault points were tried, which a sweep that has shrunk would not tell by itself."""
+    """Tell how many faults were tried, which a sweep that has shrunk would not tell by itself."""
     if TRIED:
         counts = ", ".join(f"{name} {count}" for name, count in sorted(TRIED.items()))
-        terminalreporter.write_line(f"fault points tried: {TRIED.total()} ({counts})")
+        terminalreporter.write_line(f"faults tried: {TRIED.total()} ({counts})")

@@ -22,7 +22,7 @@ from .exchange import PLANS, Exchange, Limits, surviving_tasks
 __all__ = ["TRIED", "Kind", "Point", "points_of", "record", "try_point"]
 
 TRIED: Counter[str] = Counter()
-"""How many points were tried, by face and transport, for the report at the end."""
+"""How many faults were tried, those at points of the exchange by face and transport, for the report at the end."""
 
 _SOON = 0.1  # seconds, until a session gives up that is about to be stalled
 _ATTEMPTS = 6
