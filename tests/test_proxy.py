@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 
+from bokehwire.testing.conformance.wire import Opcode, encode_frame
+
 from .leaks import no_leaks
 from .live import DEADLINE, HOST
 from .proxy import Action, Direction, Fault, FaultProxy, Frame, Position, Splitter
 from .sockets import set_reset_on_close, unused_port
-from .wire import Opcode, encode_frame
 
 HEAD = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 SMALL, LARGE, EMPTY = encode_frame("ab"), encode_frame(bytes(70_000)), encode_frame(b"", Opcode.PING)

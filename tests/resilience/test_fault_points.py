@@ -35,7 +35,7 @@ def test_every_fault_ends_in_an_error_or_in_recovery(
 def sample(points: list[Point], face: Face) -> list[Point]:
     """Some of the points, spread over all of them; each face takes others, so that together they come to more."""
     step = len(points) / _SAMPLE
-    offset = step * FACES.index((face.kind, face.transport)) / len(FACES)
+    offset = step * FACES.index((face.kind, str(face.transport))) / len(FACES)
     return [points[int(offset + step * i)] for i in range(_SAMPLE)]
 
 
