@@ -21,11 +21,15 @@ class SpyTransport:
         name: The transport that does the work, or its name.
         sent: The messages sent, as decoded JSON texts, each message's frames in order.
         received: The text frames received, decoded.
+        sent_buffers: The binary frames sent.
+        received_buffers: The binary frames received.
     """
 
     name: str | Transport
     sent: list[Any] = field(default_factory=list)
     received: list[Any] = field(default_factory=list)
+    sent_buffers: list[bytes] = field(default_factory=list)
+    received_buffers: list[bytes] = field(default_factory=list)
     options: ConnectionOptions | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -83,6 +87,7 @@ class SpySocket:
         await self._inner.send(frames)
         with self._spy.changed:
             self._spy.sent.extend(json.loads(frame) for frame in frames if isinstance(frame, str))
+            self._spy.sent_buffers.extend(bytes(frame) for frame in frames if not isinstance(frame, str))
             self._spy.changed.notify_all()
 
     async def receive(self) -> list[Frame]:
@@ -90,6 +95,7 @@ class SpySocket:
         frames = await self._inner.receive()
         with self._spy.changed:
             self._spy.received.extend(json.loads(frame) for frame in frames if isinstance(frame, str))
+            self._spy.received_buffers.extend(frame for frame in frames if isinstance(frame, bytes))
             self._spy.changed.notify_all()
         return frames
 

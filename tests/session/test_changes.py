@@ -204,6 +204,32 @@ def test_arrays_of_many_types_arrive_as_they_were(server: LiveServer, face: Face
     face.play(scenario)
 
 
+def test_arrays_and_series_travel_as_binary_buffers(server: LiveServer, face: Face) -> None:
+    columns = {"x": np.array([1.5, 2.5]), "y": pd.Series([3.5, 4.5])}
+    batch = {"x": np.array([5.5]), "y": pd.Series([6.5])}
+    spy, viewer = SpyTransport(face.transport), SpyTransport(face.transport)
+
+    def raw(data: dict[str, Any]) -> set[bytes]:
+        return {np.asarray(column).tobytes() for column in data.values()}
+
+    async def scenario(face: Face) -> None:
+        document = Document()
+        source = ColumnDataSource(data=columns)
+        document.add_root(source)
+        session = await face.push(document, url=server.url(), transport=spy)
+        assert raw(columns) == set(spy.sent_buffers)
+        twin = await face.pull(url=server.url(), session_id=session.id, transport=viewer)
+        assert raw(columns) == set(viewer.received_buffers)
+        spy.sent_buffers.clear()
+        source.stream(batch)
+        await do(session.force_roundtrip())
+        assert raw(batch) == set(spy.sent_buffers)
+        await do(twin.force_roundtrip())
+        assert raw(batch) <= set(viewer.received_buffers)
+
+    face.play(scenario)
+
+
 def test_roots_come_and_go_both_ways(server: LiveServer, face: Face) -> None:
     async def scenario(face: Face) -> None:
         session = await face.pull(url=server.url("/slider"))
