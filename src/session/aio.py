@@ -120,7 +120,7 @@ class AsyncClientSession:
         self._engine = SyncEngine(weakly(self._post), weakly(self._resume), self._runner.schedule, self._trouble.note)
         self._runner.connect_to(weakly(self._handle), self._trouble.note_callback)
         self._lifeline = Lifeline(self._engine)
-        weakref.finalize(self, self._lifeline.cut)
+        self._finalizer = weakref.finalize(self, self._lifeline.cut)
         self._channel: Channel | None = None
         self._turn = asyncio.Lock()  # connect, pull and push one at a time
         self._connect_error: Exception | None = None
@@ -243,6 +243,7 @@ class AsyncClientSession:
         if self._runner.is_dead or self._lifeline.is_inherited:
             self._closed = True  # its loop has taken the connection with it, or it is the parent process's to close
             self._engine.detach()
+            self._finalizer.detach()
             return
         self._runner.check()
         self._runner.pump()
@@ -252,6 +253,7 @@ class AsyncClientSession:
             self._runner.pump()
             self._engine.detach()
             self._runner.release()
+            self._finalizer.detach()  # what it holds on to may lead back here, by way of the program's on_error
         self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
         self._trouble.raise_first()
 
@@ -596,6 +598,8 @@ class AsyncClientSession:
     def _handle(self, inbound: Inbound) -> None:
         if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):
             self._loss = inbound.error
+            # Once raised it has this session in its traceback, and the channel keeps it.
+            self._lifeline.channel = None
         self._engine.handle(inbound)
 
     def _check(self) -> None:
