@@ -176,10 +176,13 @@ class Exchange:
         await do(self.session.pull())
 
     async def _push(self) -> None:
-        if not self._pushed.roots:
-            for root in _roots():
-                self._pushed.add_root(root)
-        await do(self.session.push(self._pushed))
+        document = self.session.document
+        if document is None:
+            document = self._pushed
+            if not document.roots:
+                for root in _roots():
+                    document.add_root(root)
+        await do(self.session.push(document))
 
     async def _patch(self) -> None:
         if not any(change.name == "slider" for change in self.changes):
