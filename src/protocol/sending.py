@@ -149,19 +149,27 @@ class Sender(Machine):
         """
         return self._reply(MessageType.SERVER_INFO_REPLY, reqid, content)
 
-    def _send(self, intent: _Intent, content: Any = _EMPTY, buffers: Iterable[Buffer] = ()) -> Outgoing:
+    def _send(
+        self, intent: _Intent, content: Any = _EMPTY, buffers: Iterable[Buffer] = (), reqid: str | None = None
+    ) -> Outgoing:
+        # One function for all that every message needs: each call costs as much as encoding a small one.
         given, kind, request = intent
         state = self._moves.get(given) or self._look_up(given)
-        pending = self._pending
-        maximum = self._limits.max_pending
-        if request is not None and maximum is not None and len(pending) >= maximum:
-            raise LocalLimitExceeded("number of pending requests", len(pending) + 1, maximum, "max_pending")
-        outgoing = self._write(kind, None, content, buffers)
+        pending, limits = self._pending, self._limits
+        if request is not None and limits.max_pending is not None and len(pending) >= limits.max_pending:
+            raise LocalLimitExceeded("number of pending requests", len(pending) + 1, limits.max_pending, "max_pending")
+        checked = outgoing_buffers(buffers, limits) if buffers else ()
+        msgid = self._next_id()
+        if type(msgid) is not str or not msgid or msgid in self._taken:
+            raise InvalidId(f"The id factory returned {msgid!r}; an id is a non-empty str that no pending request has.")
+        frames = self._encode(kind, msgid, reqid, content, checked)
+        if limits.max_outgoing_size is not None:
+            check_outgoing(frames, limits)
         if request is not None:
-            pending[outgoing.msgid] = request
+            pending[msgid] = request
         if state is not self._state:
             self._enter(state)
-        return outgoing
+        return Outgoing(msgid, frames)
 
     def _reply(self, kind: MessageType, reqid: str, content: Any = _EMPTY, buffers: Iterable[Buffer] = ()) -> Outgoing:
         # In the client role nothing that is pending is ours to answer; the table says so.
@@ -172,16 +180,6 @@ class Sender(Machine):
         if kind not in REPLIES[request]:
             allowed = " or ".join(sorted(REPLIES[request]))
             raise UnknownRequest(f"The {request.value} {reqid!r} is answered by {allowed}, not by {kind.value}.")
-        outgoing = self._write(kind.value, reqid, content, buffers)
+        outgoing = self._send(_Intent(Input.SEND_REPLY, kind.value, None), content, buffers, reqid)
         del self._pending[reqid]
         return outgoing
-
-    def _write(self, kind: str, reqid: str | None, content: Any, buffers: Iterable[Buffer]) -> Outgoing:
-        checked = outgoing_buffers(buffers, self._limits) if buffers else ()
-        msgid = self._next_id()
-        if type(msgid) is not str or not msgid or msgid in self._taken:
-            raise InvalidId(f"The id factory returned {msgid!r}; an id is a non-empty str that no pending request has.")
-        frames = self._encode(kind, msgid, reqid, content, checked)
-        if self._limits.max_outgoing_size is not None:
-            check_outgoing(frames, self._limits)
-        return Outgoing(msgid, frames)

@@ -13,7 +13,7 @@ import msgspec
 
 from .errors import InvalidContent, MalformedFrame, UnknownMessageType
 from .limits import Limits
-from .messages import Buffer, Message, MessageType
+from .messages import Buffer, Message, MessageType, PatchDoc
 from .text import (
     MAX_INT_DIGITS,
     READ_ERRORS,
@@ -193,6 +193,8 @@ class Decoder3:
             self._stage = _BUFFER_HEADER
             return None
         self._stage = _HEADER
+        if header.msgtype == "PATCH-DOC":
+            return PatchDoc(header.msgid, content)
         return BUILD[header.msgtype](header.msgid, header.reqid, content, ())
 
     def _check_header(self, header: Header) -> None:

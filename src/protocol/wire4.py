@@ -14,7 +14,7 @@ import msgspec
 
 from .errors import InvalidContent, MalformedFrame, UnknownMessageType
 from .limits import Limits
-from .messages import Buffer, Message, MessageType
+from .messages import Buffer, Message, MessageType, PatchDoc
 from .text import (
     READ_ERRORS,
     check_text,
@@ -68,7 +68,7 @@ class RawEnvelope(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode: Callable[[str], Envelope] = msgspec.json.Decoder(Envelope).decode
-_decode_raw: Callable[[str], RawEnvelope] = msgspec.json.Decoder(RawEnvelope).decode
+_decode_any_raw: Callable[[str], RawEnvelope] = msgspec.json.Decoder(RawEnvelope).decode
 
 
 def _slow_envelope(text: str) -> Envelope:
@@ -90,19 +90,13 @@ def _slow_envelope(text: str) -> Envelope:
     return Envelope(Header(msgid, msgtype, reqid), content, buffers)
 
 
-def _read(text: str) -> Envelope:
-    try:
-        return _decode(text)
-    except READ_ERRORS:
-        return _slow_envelope(text)
+def _slow_raw_envelope(text: str) -> RawEnvelope:
+    slow = _slow_envelope(text)
+    return RawEnvelope(slow.header, msgspec.Raw(json.dumps(slow.content).encode()), slow.buffers)
 
 
-def _read_raw(text: str) -> RawEnvelope:
-    try:
-        envelope = _decode_raw(text)
-    except READ_ERRORS:
-        slow = _slow_envelope(text)
-        return RawEnvelope(slow.header, msgspec.Raw(json.dumps(slow.content).encode()), slow.buffers)
+def _decode_raw(text: str) -> RawEnvelope:
+    envelope = _decode_any_raw(text)
     if bytes(memoryview(envelope.content)[:1]) != b"{":
         raise MalformedFrame("The content is not a JSON object.")
     return envelope
@@ -116,7 +110,18 @@ class Decoder4:
         raw_content: Leave content undecoded, as `msgspec.Raw`.
     """
 
-    __slots__ = ("_buffers", "_content", "_header", "_limits", "_names", "_none", "_read", "_total", "_unchecked")
+    __slots__ = (
+        "_buffers",
+        "_content",
+        "_decode",
+        "_header",
+        "_limits",
+        "_names",
+        "_none",
+        "_slow",
+        "_total",
+        "_unchecked",
+    )
 
     _header: Header
 
@@ -124,7 +129,8 @@ class Decoder4:
         self._limits = limits
         self._unchecked = unchecked_length(limits)
         self._none = limits.max_frames_per_message is not None and limits.max_frames_per_message < 1
-        self._read: Callable[[str], Envelope | RawEnvelope] = _read_raw if raw_content else _read
+        self._decode: Callable[[str], Envelope | RawEnvelope] = _decode_raw if raw_content else _decode
+        self._slow: Callable[[str], Envelope | RawEnvelope] = _slow_raw_envelope if raw_content else _slow_envelope
         self._names: list[str] = []
         self._content: Any = None
         self._buffers: list[Buffer] = []
@@ -149,7 +155,10 @@ class Decoder4:
             raise wrong_kind(frame, "a text frame with a message's envelope")
         if len(frame) > self._unchecked:
             check_text(frame, self._limits)
-        envelope = self._read(frame)
+        try:
+            envelope = self._decode(frame)
+        except READ_ERRORS:
+            envelope = self._slow(frame)
         header, names = envelope.header, envelope.buffers
         if header.msgtype not in KINDS:
             message = f"{header.msgtype[:80]!r} is not a message type of generation 4 (Bokeh 4)."
@@ -157,6 +166,8 @@ class Decoder4:
         if not header.msgid:
             raise MalformedFrame("The header's msgid is empty.")
         if not (names or self._none):
+            if header.msgtype == "PATCH-DOC":
+                return PatchDoc(header.msgid, envelope.content)
             return BUILD[header.msgtype](header.msgid, header.reqid, envelope.content, ())
         check_counts(len(names), 1 + len(names), self._limits)
         if "" in names or len(set(names)) != len(names):
