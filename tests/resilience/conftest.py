@@ -41,7 +41,10 @@ def exchange_server() -> Iterator[LiveServer]:
     hours = 10 * 3600 * 1000
     with TornadoServer({APP: app}, unused_session_lifetime_milliseconds=hours) as running:
         yield running
-    gc.unfreeze()  # try_point has frozen what the sessions left
+        # The server makes a full collection for each session that ends with it, and there are hundreds.
+        gc.collect()
+        gc.freeze()
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 
