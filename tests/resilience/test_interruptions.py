@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import signal
 import threading
@@ -11,10 +10,8 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
-from bokeh.util.token import generate_jwt_token
 
 from bokehwire import ClientSession, SessionClosed
-from bokehwire.session.portal import Portal
 
 from ..apps import model
 from ..leaks import no_leaks
@@ -161,42 +158,3 @@ def test_an_interruption_while_the_server_is_waited_for(
             proxy.release()
             proxy.drop()
         TRIED["interruptions"] += 1
-
-
-def test_an_interruption_before_the_call_has_begun(proxy: FaultProxy) -> None:
-    """The background thread is busy, and comes to the call only after that has been given up."""
-    busy, calling, go_on = threading.Event(), threading.Event(), threading.Event()
-
-    def be_busy() -> None:
-        busy.set()
-        go_on.wait(DEADLINE)
-
-    async def occupy() -> None:
-        asyncio.get_running_loop().call_soon(be_busy)
-
-    def token() -> str:
-        calling.set()
-        return generate_jwt_token(session.id)
-
-    def interrupt() -> None:
-        calling.wait(DEADLINE)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        go_on.set()
-
-    proxy.arm(None)
-    session = ClientSession(f"interrupted-{next(_COUNTING)}", proxy.websocket_url(APP), token=token)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=interrupt)
-    try:
-        with no_leaks():
-            Portal.current().run(occupy())
-            assert busy.wait(DEADLINE)
-            thread.start()
-            with pytest.raises(KeyboardInterrupt):
-                session.connect()
-            thread.join()
-            assert not session.connected
-    finally:
-        signal.signal(signal.SIGINT, before)
-    session.pull()
-    session.close()
