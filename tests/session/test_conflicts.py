@@ -16,7 +16,7 @@ from bokeh.models.widgets import Div, Slider
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bokehwire import async_pull_session, async_push_session
+from bokehwire import PatchRejected, async_pull_session, async_push_session
 
 from ..servers import SERVER_KINDS, LiveServer
 from .faces import AnySession, Face, contents, differences, do
@@ -267,7 +267,8 @@ def write_child(document: Document, text: str) -> None:
 
 def replace(document: Document, number: int) -> None:
     if source := find(document, ColumnDataSource):
-        source.data = {"x": np.arange(number), "y": np.arange(number) * 1.5}
+        # Never empty: a row that the other side patches meanwhile would be gone, and the server refuse the patch.
+        source.data = {"x": np.arange(number + 1), "y": np.arange(number + 1) * 1.5}
 
 
 def stream(document: Document, number: int) -> None:
@@ -349,3 +350,22 @@ def test_a_model_that_another_viewer_has_added_arrives_whole(server: LiveServer,
             assert not (found := differences(theirs, contents(viewer.document))), found
 
     face.play(scenario)
+
+
+def test_a_patch_of_a_row_that_the_server_has_taken_away(server: LiveServer, face: Face) -> None:
+    def empty(document: Document) -> None:
+        source = document.get_model_by_name("source")
+        assert isinstance(source, ColumnDataSource)
+        source.data = {"x": [], "y": []}
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/source"))
+        source = named(session, "source")
+        (face.apps or server).edit(session.id, empty, "/source")
+        source.patch({"x": [(0, 9)]})
+        with pytest.raises(PatchRejected, match="data patched"):
+            await do(session.force_roundtrip())
+        await both_equal(face, server, session, "/source")
+
+    if face.kind == "blocking" or face.apps is None:  # else the server runs on the loop that must not run meanwhile
+        face.play(scenario)
