@@ -28,10 +28,22 @@ class Departures:
 
     def __init__(self) -> None:
         self._gone: dict[str, int] = {}
+        self._untold = 0  # the number of the last change that was not applied here and may have removed anything
 
     def forget(self) -> None:
         """Forget them all: none of our changes is under way that may refer to them."""
         self._gone.clear()
+
+    def missed(self, document: Document, events: list[Any], number: int) -> None:
+        """Take note of a change that is not applied here: what it has removed on the server, nobody can tell.
+
+        Args:
+            document: The document.
+            events: The events that are passed over.
+            number: The number of the change.
+        """
+        if may_remove(document, {"events": events}):
+            self._untold = number
 
     @contextmanager
     def noting(self, document: Document, content: Any, number: int) -> Iterator[None]:
@@ -50,11 +62,13 @@ class Departures:
                 self._gone[str(model.id)] = number
 
     def concern(self, requests: Group) -> bool:
-        """Say whether any of some changes refers to a model that was removed since the first of them was made.
+        """Say whether any of some changes may refer to a model that was removed since the first of them was made.
 
         Args:
             requests: The changes.
         """
+        if self._untold > requests[0].made_after:
+            return True
         gone = {identity for identity, number in self._gone.items() if number > requests[0].made_after}
         return bool(gone) and any(gone & _references(msgspec.json.decode(request.content)) for request in requests)
 

@@ -283,11 +283,13 @@ class SyncEngine:
                 if self._conflicts.judge(key_of_wire_event(event), number) is not Verdict.APPLY
             ]
             if passed_over:
+                self._departures.missed(document, passed_over, number)
                 events[:] = [event for event in events if event not in passed_over]
                 if not events:
                     return
         if refers_to_strangers(document, message.content):
             # What those models are was never said here, or a change that was passed over said it: the server knows.
+            self._departures.missed(document, message.content["events"], number)
             self._conflicts.doubt_everything()
             self._reread_doubts()
             return
@@ -370,8 +372,9 @@ class SyncEngine:
         """Send again what was not applied through no fault of its own, and name what was refused."""
         certain, most = found
         done, rest = requests[:most], requests[most:]
+        # An OK is believed unless the document contradicts it; where both sides have changed the same, it cannot.
         unclear = tuple(request for request in requests[certain:most] if snapshot.can_show(request.key))
-        if unclear:
+        if unclear and isinstance(reply, Error):
             self._on_trouble(undecided(unclear, reply))
         if not isinstance(reply, Error):
             if len(rest) == 1:
