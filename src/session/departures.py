@@ -93,7 +93,7 @@ def _may_remove(document: Document, event: Any) -> bool:
         case {"kind": "ModelChanged", "model": {"id": str(identity)}, "attr": str(attr)}:
             model = document.models.get_by_id(cast(Any, identity))
             descriptor = None if model is None else model.lookup(attr, raises=False)
-            return descriptor is None or descriptor.has_ref
+            return bool(getattr(descriptor, "has_ref", True))  # unknown here, or an alias: it may
         case _:
             return False
 
