@@ -143,6 +143,16 @@ class Conflicts:
             self._everything_asked += 1
         return Doubts(ready, everything)
 
+    def answered_doubts(self, doubts: Doubts) -> None:
+        """Note that the server has answered the question, whatever it said: what it changes from now on counts again.
+
+        Args:
+            doubts: What `take_doubts` gave out.
+        """
+        self._asked -= doubts.keys
+        if doubts.everything:
+            self._everything_asked -= 1
+
     def resolve(self, doubts: Doubts, present: frozenset[Key]) -> frozenset[Key]:
         """Say for which keys the server's values count, now that they have arrived.
 
@@ -153,9 +163,6 @@ class Conflicts:
         Returns:
             The keys to set. A key that was replaced here since is not among them: our value is on its way.
         """
-        self._asked -= doubts.keys
-        if doubts.everything:
-            self._everything_asked -= 1
         keys = doubts.keys | present if doubts.everything else doubts.keys
         contested = {key for key in keys if key in self._unanswered}
         self._doubts |= {key for key in contested if not _replaces(next(reversed(self._unanswered[key])))}

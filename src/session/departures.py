@@ -98,24 +98,22 @@ def _may_remove(document: Document, event: Any) -> bool:
             return False
 
 
-def refers_to_strangers(document: Document, content: Any) -> bool:
-    """Say whether a change from the server refers to a model that the document does not have.
+def refers_to_strangers(document: Document, events: list[Any]) -> bool:
+    """Say whether changes from the server refer to a model that the document does not have.
 
     A server that has several viewers tells only the first of them what a new model is, and gives the others its id
     (3.9.2: of any new model; 3.10.2 and 4.0.0.dev8: of one that another viewer has made).
 
     Args:
         document: The document.
-        content: The decoded content of the change, not yet applied. The models that come with it are known.
+        events: The changes of one message, not yet applied. The models that come with them are known.
     """
-    events = content.get("events") if isinstance(content, dict) else None
     defined: set[str] = set()
     referred: list[str] = []
     stack: list[Any] = []
-    for event in events if isinstance(events, list) else ():
-        if isinstance(event, dict):
-            only_model = event.get("kind") in _COLUMN_EVENTS  # columns hold no models
-            stack.extend(value for name, value in event.items() if name == "model" or not only_model)
+    for event in events:
+        only_model = event.get("kind") in _COLUMN_EVENTS  # columns hold no models
+        stack.extend(value for name, value in event.items() if name == "model" or not only_model)
     while stack:
         node = stack.pop()
         if isinstance(node, list):

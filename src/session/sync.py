@@ -69,7 +69,7 @@ class SyncEngine:
         self._server_version: str | None = None
         self._acquaintance = Acquaintance()
         self._conflicts = Conflicts()
-        self._rereads: dict[Request, None] = {}
+        self._rereads: dict[Request, Doubts] = {}
         self._departures = Departures()
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
@@ -88,7 +88,7 @@ class SyncEngine:
     @property
     def is_settled(self) -> bool:
         """Whether nothing waits for the server's word, on a conflict or on what it has refused."""
-        return not self._rereads and not self._conflicts.has_doubts
+        return not self._rereads and not self._investigations and not self._conflicts.has_doubts
 
     def pull(self) -> Request:
         """Ask for the server's document, to overwrite the contents of ours.
@@ -287,12 +287,16 @@ class SyncEngine:
                 events[:] = [event for event in events if event not in passed_over]
                 if not events:
                     return
-        if refers_to_strangers(document, message.content):
-            # What those models are was never said here, or a change that was passed over said it: the server knows.
-            self._departures.missed(document, message.content["events"], number)
-            self._conflicts.doubt_everything()
-            self._reread_doubts()
-            return
+        if isinstance(events, list):
+            changes = [event for event in events if key_of_wire_event(event) is not None]
+            if refers_to_strangers(document, changes):
+                # What those models are was never said here, or a change that was passed over said it: the server knows.
+                self._departures.missed(document, changes, number)
+                self._conflicts.doubt_everything()
+                self._reread_doubts()
+                events[:] = [event for event in events if event not in changes]
+                if not events:
+                    return
         self._apply(document, message.content, message.buffers)
 
     def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...]) -> None:
@@ -329,14 +333,13 @@ class SyncEngine:
             self._resolve(reply, doubts)
 
         request.on_answer = resolve
-        self._rereads[request] = None
+        self._rereads[request] = doubts
         self._post(request)
 
     def _resolve(self, reply: Reply, doubts: Doubts) -> None:
         """Set what was in doubt to what the server has."""
         document = self._followed
         if document is None or not isinstance(reply, PullDocReply):
-            self._conflicts.resolve(doubts, frozenset())
             return
         try:
             snapshot = Snapshot(reply.content)
@@ -364,7 +367,6 @@ class SyncEngine:
             self._judge(requests, reply, snapshot, applied(requests, evidence, whole=not refused))
 
         request.on_answer = judge
-        self._rereads[request] = None
         self._investigations[request] = (requests, reply)
         self._post(request)
 
@@ -397,8 +399,10 @@ class SyncEngine:
         self._reread_doubts()
 
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
-        is_reread = request in self._rereads
-        self._rereads.pop(request, None)
+        doubts = self._rereads.pop(request, None)
+        if doubts is not None:
+            self._conflicts.answered_doubts(doubts)
+        investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)
         blamed = self._blamed.pop(request, None)
         if isinstance(reply, Error):
@@ -415,7 +419,6 @@ class SyncEngine:
                 except Exception as failure:
                     error = failure
         self._echoes.pop(request, None)
-        investigated = self._investigations.pop(request, None)
         if investigated is not None and error is not None:
             requests, answer = investigated
             self._on_trouble(undecided(requests, answer))
@@ -423,9 +426,10 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
-        if is_reread and isinstance(error, ConnectionLost):
+        asked_by_engine = doubts is not None or investigated is not None
+        if asked_by_engine and isinstance(error, ConnectionLost):
             return  # which the session reports itself
-        if error is not None and (request.ask is Ask.PATCH or request.abandoned or is_reread):
+        if error is not None and (request.ask is Ask.PATCH or request.abandoned or asked_by_engine):
             self._on_trouble(error)
 
     def _lose(self, error: Exception | None, unanswered: tuple[Request, ...]) -> None:

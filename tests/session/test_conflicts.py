@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 from bokeh.document import Document
+from bokeh.document.events import MessageSentEvent
 from bokeh.model import Model
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bokehwire import AsyncClientSession, PatchRejected, async_pull_session, async_push_session
+from bokehwire import ApplyError, AsyncClientSession, PatchRejected, async_pull_session, async_push_session
 
 from ..servers import SERVER_KINDS, LiveServer
 from .faces import AnySession, Face, contents, differences, do
@@ -382,3 +383,41 @@ def test_a_patch_of_a_row_that_the_server_has_taken_away(server: LiveServer, fac
 
     if face.kind == "blocking" or face.apps is None:  # else the server runs on the loop that must not run meanwhile
         face.play(scenario)
+
+
+def test_a_server_that_cannot_say_what_it_has_is_listened_to_all_the_same(server: LiveServer, face: Face) -> None:
+    """What was in doubt stays so, is named, and does not make the session deaf."""
+
+    def unwilling(*arguments: object, **options: object) -> None:
+        raise ValueError("this document cannot be written out now")
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/broken"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Document, "to_json", unwilling)
+            named(session, "slider").value = 1  # refused, so that the server is asked what it has
+            with pytest.raises(PatchRejected) as caught:
+                await do(session.force_roundtrip())
+        assert "the server refused the PULL-DOC-REQ" in str(caught.value.__notes__)
+        await face.edit(server, session, lambda document: setattr(document, "title", "still heard"), "/broken")
+        await both_equal(face, server, session, "/broken")
+        assert session.document is not None
+        assert session.document.title == "still heard"
+
+    face.play(scenario)
+
+
+def test_a_message_about_a_model_that_is_not_here_is_named(server: LiveServer, face: Face) -> None:
+    def tell(document: Document) -> None:
+        document.callbacks.trigger_on_change(MessageSentEvent(document, "news", [document.get_model_by_name("div")]))
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        assert session.document is not None
+        session.document.models._models.pop(named(session, "div").id)
+        await face.edit(server, session, tell, "/slider")
+        with pytest.raises(ApplyError, match="MessageSent, msg_type 'news'"):
+            await do(session.force_roundtrip())
+        await do(session.force_roundtrip())
+
+    face.play(scenario)
