@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from .wire_objects import objects
+
 if TYPE_CHECKING:
     from bokeh.document import Document
 
-    from .requests import Group
+    from .requests import Group, Request
 
 __all__ = ["Departures", "may_remove", "refers_to_strangers"]
 
@@ -70,7 +72,7 @@ class Departures:
         if self._untold > requests[0].made_after:
             return True
         gone = {identity for identity, number in self._gone.items() if number > requests[0].made_after}
-        return bool(gone) and any(gone & _references(msgspec.json.decode(request.content)) for request in requests)
+        return bool(gone) and any(_refers_to(request, gone) for request in requests)
 
 
 def may_remove(document: Document | None, content: Any) -> bool:
@@ -109,36 +111,15 @@ def refers_to_strangers(document: Document, events: list[Any]) -> bool:
         events: The changes of one message, not yet applied. The models that come with them are known.
     """
     defined: set[str] = set()
-    referred: list[str] = []
-    stack: list[Any] = []
+    referred: set[str] = set()
     for event in events:
-        only_model = event.get("kind") in _COLUMN_EVENTS  # columns hold no models
-        stack.extend(value for name, value in event.items() if name == "model" or not only_model)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict) and node.get("type") not in ("bytes", "ndarray"):
-            identity = node.get("id")
-            if isinstance(identity, str) and len(node) == 1:
-                referred.append(identity)
-            elif isinstance(identity, str):
-                defined.add(identity)
-            stack.extend(value for value in node.values() if isinstance(value, dict | list))
-    return any(name not in defined and cast(Any, name) not in document.models for name in referred)
-
-
-def _references(value: Any) -> frozenset[str]:
-    """Find all ids in a wire value, of models and of buffers."""
-    found: set[str] = set()
-    stack = [value]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
+        # Columns hold no models.
+        for node in objects(event["model"] if event.get("kind") in _COLUMN_EVENTS else event):
             identity = node.get("id")
             if isinstance(identity, str):
-                found.add(identity)
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-    return frozenset(found)
+                (referred if len(node) == 1 else defined).add(identity)
+    return any(cast(Any, name) not in document.models for name in referred - defined)
+
+
+def _refers_to(request: Request, models: set[str]) -> bool:
+    return any(node.get("id") in models for node in objects(msgspec.json.decode(request.content)))

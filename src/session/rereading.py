@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .changes import ROOTS, TITLE
+from .wire_objects import objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -151,15 +152,8 @@ def _has_id(value: Any) -> bool:
 def _definitions(doc: Any) -> dict[str, dict[str, Any]]:
     """Index the models of a wire document by id."""
     found: dict[str, dict[str, Any]] = {}
-    stack: list[Any] = [doc]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            identity = node.get("id")
-            if node.get("type") == "object" and isinstance(identity, str):
-                found[identity] = node
-            if node.get("type") != "ndarray":
-                stack.extend(item for item in node.values() if isinstance(item, dict | list))
-        else:
-            stack.extend(item for item in node if isinstance(item, dict | list))
+    for node in objects(doc):
+        identity = node.get("id")
+        if node.get("type") == "object" and isinstance(identity, str):
+            found[identity] = node
     return found
