@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import wire3, wire4
-from .errors import NORMAL_CLOSURE, InvalidClose, MalformedFrame, RemoteProtocolError
+from .errors import NORMAL_CLOSURE, InvalidClose, InvalidFrame, MalformedFrame, RemoteProtocolError, WrongState
 from .events import Closed, Event
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import Message
 from .sending import Sender
 from .table import Generation, Input, Role
 from .text import check_text, loads, unchecked_length
-from .wire import Decoder, Frame, wrong_kind
+from .wire import Decoder, Frame, no_text
 
 # A close frame's payload is at most 125 bytes, two of which are the code (RFC 6455, section 5.5).
 _MAX_REASON = 123
@@ -57,7 +57,7 @@ class Connection(Sender):
         super().__init__(role, limits, id_factory)
         self._raw_content = raw_content
         self._decoder: Decoder | None = None
-        self._feed: Callable[[Frame], Message | None] = self._feed_first
+        self._feed: Callable[[Frame], Message | InvalidFrame | None] = self._feed_first
         if generation is not None:
             self._use(generation)
 
@@ -89,8 +89,19 @@ class Connection(Sender):
             message = self._feed(frame)
         except RemoteProtocolError as error:
             self._fail(error)
+        except StopIteration:
+            raise WrongState(
+                "An exception from outside (KeyboardInterrupt, MemoryError) has ended the reading of an earlier frame: "
+                "close the WebSocket and make a new connection."
+            ) from None
         if message is None:
             return None
+        # Each message passes here, and a call costs as much as decoding a small frame.
+        report = self._reports.get(type(message))
+        if report is not None:
+            return report(message)
+        if isinstance(message, InvalidFrame):
+            raise message
         return self._receive(message)
 
     def receive_close(self, code: int | None = None, reason: str = "") -> Closed:
@@ -141,10 +152,10 @@ class Connection(Sender):
             self._decoder, self._encode = wire4.Decoder4(self._limits, self._raw_content), wire4.encode
         self._feed = self._decoder.feed
 
-    def _feed_first(self, frame: Frame) -> Message | None:
+    def _feed_first(self, frame: Frame) -> Message | InvalidFrame | None:
         # The server speaks first, and its first frame tells the generation: a header has a msgtype, an envelope none.
         if not isinstance(frame, str):
-            raise wrong_kind(frame, "a text frame with the server's ACK")
+            return no_text(frame, "a text frame with the server's ACK")
         if len(frame) > unchecked_length(self._limits):
             check_text(frame, self._limits)
         first = loads(frame, "The server's first frame (is it a Bokeh server?)")

@@ -1,4 +1,7 @@
-"""What a connection reports to its caller: frozen, complete when built, together a closed union."""
+"""What a connection reports to its caller: frozen, complete when built, together a closed union.
+
+As with messages, the garbage collector has no business with them.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from .messages import PatchDoc, Reply, Request, RequestMessage
 from .table import Generation
 
 
-class Ready(msgspec.Struct, frozen=True):
+class Ready(msgspec.Struct, frozen=True, gc=False):
     """The server's ACK arrived: the client may speak, in the generation that the ACK came in."""
 
     generation: Generation
     msgid: str
 
 
-class ReplyReceived(msgspec.Struct, frozen=True):
+class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
     """A request of ours is answered and no longer pending.
 
     Attributes:
@@ -31,19 +34,19 @@ class ReplyReceived(msgspec.Struct, frozen=True):
     message: Reply
 
 
-class UnknownReply(msgspec.Struct, frozen=True):
+class UnknownReply(msgspec.Struct, frozen=True, gc=False):
     """A reply that names no request in flight, or none at all. Not an error: Bokeh's own clients ignore it."""
 
     message: Reply
 
 
-class PatchReceived(msgspec.Struct, frozen=True):
+class PatchReceived(msgspec.Struct, frozen=True, gc=False):
     """Client role: the server's document has changed."""
 
     message: PatchDoc
 
 
-class RequestReceived(msgspec.Struct, frozen=True):
+class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     """Server role: a client's request, pending until it is answered.
 
     Attributes:
@@ -55,7 +58,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     message: RequestMessage
 
 
-class Closed(msgspec.Struct, frozen=True):
+class Closed(msgspec.Struct, frozen=True, gc=False):
     """The WebSocket is closed.
 
     Attributes:

@@ -11,7 +11,7 @@ from .errors import LimitExceeded, RemoteProtocolError, UnexpectedMessage, Wrong
 from .events import Event, PatchReceived, Ready, ReplyReceived, RequestReceived, UnknownReply
 from .limits import Limits
 from .messages import REPLIES, Ack, Message, PatchDoc, PullDocReq, PushDoc, Reply, Request, ServerInfoReq, Sync
-from .table import TABLE, Effect, Generation, Input, Role, State
+from .table import TABLE, Effect, Generation, Input, Role, State, Transition
 
 RECEIVE: Mapping[type[Message], Input] = {
     Ack: Input.RECEIVE_ACK,
@@ -101,6 +101,7 @@ class Machine:
         self._state = state
         self._moves = _MOVES[self._role, state]
         self._steps = _STEPS[self._role, state]
+        self._reports = _PLAIN_REPORTS[self._role, state]
         self._reading = Input.RECEIVE_FRAME in self._moves
 
     def _look_up(self, given: Input) -> State:
@@ -148,7 +149,6 @@ class Machine:
             UnexpectedMessage: It may not come now.
             LimitExceeded: Too many requests are unanswered.
         """
-        # Each message passes here, and each lookup costs as much as decoding a small frame: a patch takes one.
         step = self._steps.get(type(message))
         if step is None:
             given = RECEIVE.get(type(message)) or self._classify_reply(message)
@@ -175,9 +175,6 @@ class Machine:
         assert generation is not None  # A message was decoded, so the generation is known.
         return Ready(generation, message.msgid)
 
-    def _report_patch(self, message: PatchDoc) -> Event:
-        return PatchReceived(message)
-
     def _report_reply(self, message: Reply) -> Event:
         reqid = message.reqid
         assert reqid is not None  # It was found among the pending.
@@ -200,7 +197,7 @@ Report: TypeAlias = Callable[[Machine, Any], Event]
 
 _REPORTS: Mapping[Effect, Report] = {
     Effect.READY: Machine._report_ready,
-    Effect.PATCH: Machine._report_patch,
+    Effect.PATCH: lambda machine, message: PatchReceived(message),
     Effect.REPLY: Machine._report_reply,
     Effect.STRAY: Machine._report_stray,
     Effect.REQUEST: Machine._report_request,
@@ -216,6 +213,15 @@ _STEPS: Mapping[tuple[Role, State], Mapping[Input | type[Message], tuple[State, 
         key: (then.state, _REPORTS[then.effect])
         for key, given in [*zip(Input, Input, strict=True), *RECEIVE.items()]
         if (then := TABLE.get((role, state, given))) is not None and then.effect in _REPORTS
+    }
+    for role, state in product(Role, State)
+}
+# Of a message that changes neither the state nor what is pending, the event is all there is to it.
+_PLAIN_REPORTS: Mapping[tuple[Role, State], Mapping[type[Any], Callable[[Any], Event]]] = {
+    (role, state): {
+        kind: PatchReceived
+        for kind, given in RECEIVE.items()
+        if TABLE.get((role, state, given)) == Transition(state, Effect.PATCH)
     }
     for role, state in product(Role, State)
 }

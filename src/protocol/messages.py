@@ -1,6 +1,7 @@
 """The messages of the Bokeh server protocol: one frozen struct per kind, together a closed union.
 
-A message is the same object in both wire generations; only its frames differ.
+A message is the same object in both wire generations; only its frames differ. The garbage
+collector has no business with it: what comes out of JSON holds no cycles.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Request(Enum):
     SYNC = "SYNC"
 
 
-class Buffer(msgspec.Struct, frozen=True):
+class Buffer(msgspec.Struct, frozen=True, gc=False):
     """One binary buffer of a message.
 
     Attributes:
@@ -55,7 +56,7 @@ class Buffer(msgspec.Struct, frozen=True):
     data: BytesLike
 
 
-class Ack(msgspec.Struct, frozen=True):
+class Ack(msgspec.Struct, frozen=True, gc=False):
     """The server's first message: the session exists, the client may speak."""
 
     type: ClassVar[MessageType] = MessageType.ACK
@@ -63,7 +64,7 @@ class Ack(msgspec.Struct, frozen=True):
     msgid: str
 
 
-class Ok(msgspec.Struct, frozen=True):
+class Ok(msgspec.Struct, frozen=True, gc=False):
     """The server has done what the request `reqid` asked for. `reqid` is None if the peer named none."""
 
     type: ClassVar[MessageType] = MessageType.OK
@@ -72,7 +73,7 @@ class Ok(msgspec.Struct, frozen=True):
     reqid: str | None
 
 
-class Error(msgspec.Struct, frozen=True):
+class Error(msgspec.Struct, frozen=True, gc=False):
     """The server could not do what the request `reqid` asked for.
 
     Attributes:
@@ -90,7 +91,7 @@ class Error(msgspec.Struct, frozen=True):
     traceback: str | None = None
 
 
-class PatchDoc(msgspec.Struct, frozen=True):
+class PatchDoc(msgspec.Struct, frozen=True, gc=False):
     """Changes of the document, `{"events": [...]}`. A client's patch is answered by Ok or Error, a server's is not.
 
     Attributes:
@@ -107,7 +108,7 @@ class PatchDoc(msgspec.Struct, frozen=True):
     buffers: tuple[Buffer, ...] = ()
 
 
-class PushDoc(msgspec.Struct, frozen=True):
+class PushDoc(msgspec.Struct, frozen=True, gc=False):
     """A client's whole document, `{"doc": {...}}`, to replace the session's."""
 
     type: ClassVar[MessageType] = MessageType.PUSH_DOC
@@ -117,7 +118,7 @@ class PushDoc(msgspec.Struct, frozen=True):
     buffers: tuple[Buffer, ...] = ()
 
 
-class PullDocReq(msgspec.Struct, frozen=True):
+class PullDocReq(msgspec.Struct, frozen=True, gc=False):
     """A client asks for the session's whole document."""
 
     type: ClassVar[MessageType] = MessageType.PULL_DOC_REQ
@@ -125,7 +126,7 @@ class PullDocReq(msgspec.Struct, frozen=True):
     msgid: str
 
 
-class PullDocReply(msgspec.Struct, frozen=True):
+class PullDocReply(msgspec.Struct, frozen=True, gc=False):
     """The session's whole document, `{"doc": {...}}`."""
 
     type: ClassVar[MessageType] = MessageType.PULL_DOC_REPLY
@@ -136,7 +137,7 @@ class PullDocReply(msgspec.Struct, frozen=True):
     buffers: tuple[Buffer, ...] = ()
 
 
-class ServerInfoReq(msgspec.Struct, frozen=True):
+class ServerInfoReq(msgspec.Struct, frozen=True, gc=False):
     """A client asks for the server's versions (generation 3 only)."""
 
     type: ClassVar[MessageType] = MessageType.SERVER_INFO_REQ
@@ -144,7 +145,7 @@ class ServerInfoReq(msgspec.Struct, frozen=True):
     msgid: str
 
 
-class ServerInfoReply(msgspec.Struct, frozen=True):
+class ServerInfoReply(msgspec.Struct, frozen=True, gc=False):
     """The server's versions, `{"version_info": {"bokeh": ..., "server": ...}}` (generation 3 only)."""
 
     type: ClassVar[MessageType] = MessageType.SERVER_INFO_REPLY
@@ -154,7 +155,7 @@ class ServerInfoReply(msgspec.Struct, frozen=True):
     content: Any
 
 
-class Sync(msgspec.Struct, frozen=True):
+class Sync(msgspec.Struct, frozen=True, gc=False):
     """A client asks for an Ok once everything before it has been processed (generation 4 only)."""
 
     type: ClassVar[MessageType] = MessageType.SYNC

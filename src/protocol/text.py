@@ -202,5 +202,5 @@ def dumps(value: Any) -> str:
 
 def quote(text: str) -> str:
     """Write a str as a JSON string."""
-    # Most ids need no escaping, and this is several times as fast as asking.
-    return f'"{text}"' if text.isalnum() and text.isascii() else json.dumps(text)
+    # Letters and digits need no escaping, and this is several times as fast as asking.
+    return f'"{text}"' if text.isalnum() else json.dumps(text)

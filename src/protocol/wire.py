@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import msgspec
 
@@ -32,7 +32,7 @@ Frame: TypeAlias = str | BytesLike
 Buffers: TypeAlias = tuple[Buffer, ...]
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One message, ready to be sent.
 
     Attributes:
@@ -45,20 +45,36 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class Decoder(Protocol):
-    """Turns the frames of one wire generation into messages."""
+    """Turns the frames of one wire generation into messages. It is finished once `feed` has raised."""
 
     @property
     def mid_message(self) -> bool:
         """Whether some but not all frames of a message have been taken."""
 
-    def feed(self, frame: Frame) -> Message | None:
-        """Take the next frame; return the message that it completes, if it completes one.
+    @property
+    def feed(self) -> Callable[[Frame], Message | InvalidFrame | None]:
+        """Takes the next frame and returns the message that it completes, None if it completes none.
+
+        Where the frame is neither text nor binary it returns the error to raise, because nothing has happened.
 
         Raises:
             MalformedFrame: The frame is not what has to come next.
             LimitExceeded: It is too large, nests too deep, or announces too much.
-            InvalidFrame: It is neither text nor binary; nothing has happened.
+            StopIteration: `feed` has raised before.
         """
+
+
+Reading: TypeAlias = Generator[Message | InvalidFrame | None, Frame, NoReturn]
+"""A decoder's generator: frames in, results of `Decoder.feed` out."""
+
+
+class Progress:
+    """What a decoder's generator tells of itself. It has no reference to the decoder, which would make a cycle."""
+
+    __slots__ = ("mid_message",)
+
+    def __init__(self) -> None:
+        self.mid_message = False
 
 
 Encode: TypeAlias = Callable[[str, str, str | None, Any, Buffers], tuple[Frame, ...]]
@@ -90,11 +106,25 @@ BUILD: Mapping[str, Build] = {
 """How each kind is built from its parts. A kind ignores the parts that have no meaning for it, as Bokeh does."""
 
 
-def wrong_kind(frame: object, expected: str) -> MalformedFrame | InvalidFrame:
-    """Return the error for a frame of the wrong kind: the peer's if it is a frame at all, otherwise our caller's."""
-    if isinstance(frame, str | bytes | bytearray | memoryview):
-        got = "text" if isinstance(frame, str) else "binary"
-        return MalformedFrame(f"Expected {expected}, got a {got} frame.")
+def no_text(frame: object, expected: str) -> InvalidFrame:
+    """Return the error for what is not even a frame, where a text frame is expected.
+
+    Raises:
+        MalformedFrame: It is a binary frame.
+    """
+    if isinstance(frame, bytes | bytearray | memoryview):
+        raise MalformedFrame(f"Expected {expected}, got a binary frame.")
+    return InvalidFrame(f"A frame is str, bytes, bytearray or memoryview, not {type(frame).__name__}.")
+
+
+def no_data(frame: object, expected: str) -> InvalidFrame:
+    """Return the error for what is not even a frame, where a binary frame is expected.
+
+    Raises:
+        MalformedFrame: It is a text frame.
+    """
+    if isinstance(frame, str):
+        raise MalformedFrame(f"Expected {expected}, got a text frame.")
     return InvalidFrame(f"A frame is str, bytes, bytearray or memoryview, not {type(frame).__name__}.")
 
 

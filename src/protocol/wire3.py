@@ -6,16 +6,15 @@ frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-from .errors import InvalidContent, MalformedFrame, UnknownMessageType
+from .errors import InvalidContent, InvalidFrame, MalformedFrame, UnknownMessageType
 from .limits import Limits
 from .messages import Buffer, Message, MessageType, PatchDoc
 from .text import (
-    MAX_INT_DIGITS,
     READ_ERRORS,
     check_text,
     check_total,
@@ -29,13 +28,26 @@ from .text import (
     unchecked_length,
     utf8_size,
 )
-from .wire import BUILD, Buffers, Frame, check_counts, check_data, wrong_kind
+from .wire import BUILD, Buffers, Frame, Progress, Reading, check_counts, check_data, no_data, no_text
 
-KINDS: frozenset[str] = frozenset(kind.value for kind in MessageType) - {"SYNC"}
+Kind: TypeAlias = Literal[
+    "ACK",
+    "OK",
+    "ERROR",
+    "PATCH-DOC",
+    "PUSH-DOC",
+    "PULL-DOC-REQ",
+    "PULL-DOC-REPLY",
+    "SERVER-INFO-REQ",
+    "SERVER-INFO-REPLY",
+]
 """The message types of this generation (bokeh/protocol/__init__.py of 3.9.2 and 3.10.2)."""
 
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+"""The same, to look one up."""
 
-class Header(msgspec.Struct):
+
+class Header(msgspec.Struct, gc=False):
     """The first frame of a message. Other keys are allowed and have no meaning.
 
     Attributes:
@@ -46,12 +58,12 @@ class Header(msgspec.Struct):
     """
 
     msgid: str
-    msgtype: str
+    msgtype: Kind
     reqid: str | None = None
     num_buffers: int = 0
 
 
-class BufferHeader(msgspec.Struct, forbid_unknown_fields=True):
+class BufferHeader(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """The text frame before each binary frame; exactly this key.
 
     Attributes:
@@ -66,15 +78,6 @@ _decode_buffer_header: Callable[[str], BufferHeader] = msgspec.json.Decoder(Buff
 
 # More frames than can ever come; also keeps numbers of thousands of digits out of messages for people.
 _ENDLESS = 2**63
-
-_HEADER, _METADATA, _CONTENT, _BUFFER_HEADER, _BUFFER = range(5)
-_EXPECTED = (
-    "a text frame with a message's header",
-    "a text frame with a message's metadata",
-    "a text frame with a message's content",
-    "a text frame with a buffer's header",
-    "a binary frame with a buffer's data",
-)
 
 
 def _decode_raw_content(text: str) -> msgspec.Raw | None:
@@ -95,7 +98,10 @@ def _slow_header(text: str) -> Header:
     # Bokeh compares the number with a count of buffers: 2.0 and true do as well as 2 and 1.
     if not isinstance(count, int | float) or count % 1:
         raise MalformedFrame("The header's num_buffers is not a whole number.")
-    return Header(msgid, msgtype, reqid, int(count))
+    if msgtype not in KINDS:
+        message = f"{msgtype[:80]!r} is not a message type of generation 3 (Bokeh 3)."
+        raise UnknownMessageType(message, msgtype=msgtype)
+    return Header(msgid, cast(Kind, msgtype), reqid, int(count))
 
 
 def _slow_buffer_id(text: str) -> str:
@@ -111,124 +117,126 @@ class Decoder3:
     Args:
         limits: What is compared with each frame.
         raw_content: Leave content undecoded, as `msgspec.Raw`.
+
+    Attributes:
+        feed: Takes the next frame; see `Decoder.feed`.
     """
 
-    __slots__ = (
-        "_buffer_id",
-        "_buffers",
-        "_content",
-        "_decode_content",
-        "_few",
-        "_header",
-        "_limits",
-        "_slow_content",
-        "_stage",
-        "_total",
-        "_unchecked",
-    )
-
-    _header: Header
+    __slots__ = ("_progress", "feed")
 
     def __init__(self, limits: Limits, raw_content: bool) -> None:
-        self._limits = limits
-        self._unchecked = unchecked_length(limits)
-        # Only where not even a message without buffers is allowed does each need a look at its frames.
-        self._few = limits.max_frames_per_message is not None and limits.max_frames_per_message < 3
-        self._decode_content: Callable[[str], Any] = _decode_raw_content if raw_content else decode_any
-        self._slow_content: Callable[[str, str], Any] = slow_raw if raw_content else slow_loads
-        self._stage = _HEADER
-        self._content: Any = None
-        self._buffers: list[Buffer] = []
-        self._buffer_id = ""
-        self._total = 0
+        self._progress = Progress()
+        reading = _read_messages(limits, raw_content, self._progress)
+        next(reading)
+        self.feed: Callable[[Frame], Message | InvalidFrame | None] = reading.send
 
     @property
     def mid_message(self) -> bool:
         """Whether some but not all frames of a message have been taken."""
-        return self._stage != _HEADER
+        return self._progress.mid_message
 
-    def feed(self, frame: Frame) -> Message | None:
-        """Take the next frame; return the message that it completes, if it completes one.
 
-        Raises:
-            MalformedFrame: The frame is not what has to come next.
-            LimitExceeded: It is too large, nests too deep, or announces too much.
-            InvalidFrame: It is neither text nor binary; nothing has happened.
-        """
-        # One function for the frames of a message without buffers: each call costs as much as decoding a small frame.
-        if not isinstance(frame, str):
-            return self._take_buffer(frame)
-        if len(frame) > self._unchecked:
-            check_text(frame, self._limits)
-        stage = self._stage
-        if stage == _METADATA:
-            # Bokeh's receiver never completes a message whose metadata or content is null.
-            if frame != "{}" and loads(frame, "The metadata") is None:
-                raise MalformedFrame("The metadata is null.")
-            self._stage = _CONTENT
-            return None
-        if stage == _HEADER:
+def _read_messages(limits: Limits, raw_content: bool, progress: Progress) -> Reading:
+    """Read messages for ever, in a generator: it keeps its place at no cost, and small frames cost little else."""
+    decode_header, patch = _decode_header, MessageType.PATCH_DOC.value
+    decode_content: Callable[[str], Any] = _decode_raw_content if raw_content else decode_any
+    slow_content: Callable[[str, str], Any] = slow_raw if raw_content else slow_loads
+    unchecked = unchecked_length(limits)
+    if limits.max_frames_per_message is not None and limits.max_frames_per_message < 3:
+        unchecked = -1  # not even a message without buffers is allowed
+    done: list[Message] = []
+    frame = yield None
+    while True:
+        while not isinstance(frame, str):
+            frame = yield no_text(frame, "a text frame with a message's header")
+        if len(frame) > unchecked:
+            header = _read_long_header(frame, limits)
+        else:
             try:
-                header = _decode_header(frame) if len(frame) <= MAX_INT_DIGITS else _slow_header(frame)
+                header = decode_header(frame)
             except READ_ERRORS:
                 header = _slow_header(frame)
-            if header.msgtype not in KINDS or header.num_buffers or self._few:
-                self._check_header(header)
-            self._header = header
-            self._stage = _METADATA
-            return None
-        if stage != _CONTENT:
-            self._take_buffer_header(frame)
-            return None
+        count = header.num_buffers
+        if count:
+            _check_count(count, limits)
+        progress.mid_message = True
+        frame = yield None
+        if frame != "{}":
+            while not isinstance(frame, str):
+                frame = yield no_text(frame, "a text frame with a message's metadata")
+            _check_metadata(frame, limits)
+        frame = yield None
+        while not isinstance(frame, str):
+            frame = yield no_text(frame, "a text frame with a message's content")
+        if len(frame) > unchecked:
+            check_text(frame, limits)
         try:
-            content = self._decode_content(frame)
+            content = decode_content(frame)
         except READ_ERRORS:
-            content = self._slow_content(frame, "The content")
+            content = slow_content(frame, "The content")
         if content is None:
             raise MalformedFrame("The content is null.")
-        header = self._header
-        if header.num_buffers:
-            self._content = content
-            self._total = utf8_size(frame)
-            self._stage = _BUFFER_HEADER
-            return None
-        self._stage = _HEADER
-        if header.msgtype == "PATCH-DOC":
-            return PatchDoc(header.msgid, content)
-        return BUILD[header.msgtype](header.msgid, header.reqid, content, ())
+        buffers = (yield from _read_buffers(count, utf8_size(frame), limits)) if count else ()
+        progress.mid_message = False
+        if header.msgtype == patch:
+            message: Message = PatchDoc(header.msgid, content, buffers)
+        else:
+            message = BUILD[header.msgtype](header.msgid, header.reqid, content, buffers)
+        if count or len(frame) > unchecked:
+            # A large message must not stay here until the next one comes.
+            done.append(message)
+            del frame, content, buffers, message
+            frame = yield done.pop()
+        else:
+            frame = yield message
 
-    def _check_header(self, header: Header) -> None:
-        if header.msgtype not in KINDS:
-            message = f"{header.msgtype[:80]!r} is not a message type of generation 3 (Bokeh 3)."
-            raise UnknownMessageType(message, msgtype=header.msgtype)
-        if not 0 <= header.num_buffers < _ENDLESS:
-            raise MalformedFrame("The header's num_buffers is no count.")
-        check_counts(header.num_buffers, 3 + 2 * header.num_buffers, self._limits)
 
-    def _take_buffer_header(self, frame: str) -> None:
-        if self._stage == _BUFFER:
-            raise wrong_kind(frame, _EXPECTED[_BUFFER])
+def _read_long_header(text: str, limits: Limits) -> Header:
+    check_text(text, limits)
+    check_counts(0, 3, limits)
+    return _slow_header(text)
+
+
+def _read_buffers(count: int, total: int, limits: Limits) -> Generator[InvalidFrame | None, Frame, Buffers]:
+    """Read the pairs of frames after the content.
+
+    Args:
+        count: How many.
+        total: Bytes of the content.
+        limits: What each frame, and all together, are compared with.
+    """
+    buffers: list[Buffer] = []
+    for _ in range(count):
+        frame = yield None
+        while not isinstance(frame, str):
+            frame = yield no_text(frame, "a text frame with a buffer's header")
+        total += utf8_size(frame)
+        check_text(frame, limits)
+        check_total(total, limits)
         try:
-            self._buffer_id = _decode_buffer_header(frame).id
+            name = _decode_buffer_header(frame).id
         except READ_ERRORS:
-            self._buffer_id = _slow_buffer_id(frame)
-        self._total += utf8_size(frame)
-        check_total(self._total, self._limits)
-        self._stage = _BUFFER
+            name = _slow_buffer_id(frame)
+        frame = yield None
+        while not isinstance(frame, bytes | bytearray | memoryview):
+            frame = yield no_data(frame, "a binary frame with a buffer's data")
+        total += check_data(frame, limits)
+        check_total(total, limits)
+        buffers.append(Buffer(name, frame))
+    return tuple(buffers)
 
-    def _take_buffer(self, frame: Frame) -> Message | None:
-        if self._stage != _BUFFER or not isinstance(frame, bytes | bytearray | memoryview):
-            raise wrong_kind(frame, _EXPECTED[self._stage])
-        self._total += check_data(frame, self._limits)
-        check_total(self._total, self._limits)
-        self._buffers.append(Buffer(self._buffer_id, frame))
-        header = self._header
-        if len(self._buffers) < header.num_buffers:
-            self._stage = _BUFFER_HEADER
-            return None
-        content, buffers = self._content, tuple(self._buffers)
-        self._stage, self._content, self._buffers = _HEADER, None, []
-        return BUILD[header.msgtype](header.msgid, header.reqid, content, buffers)
+
+def _check_count(count: int, limits: Limits) -> None:
+    if not 0 < count < _ENDLESS:
+        raise MalformedFrame("The header's num_buffers is no count.")
+    check_counts(count, 3 + 2 * count, limits)
+
+
+def _check_metadata(text: str, limits: Limits) -> None:
+    check_text(text, limits)
+    # Bokeh's receiver never completes a message whose metadata or content is null.
+    if loads(text, "The metadata") is None:
+        raise MalformedFrame("The metadata is null.")
 
 
 def encode(kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buffers) -> tuple[Frame, ...]:
@@ -246,7 +254,7 @@ def encode(kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buff
     """
     text = dumps(content)
     # Raw is sent as it is, so that a null may have white space around it.
-    if text[:1] != "{" and text.strip() in ("null", ""):
+    if type(content) is not dict and text.strip() in ("null", ""):
         raise InvalidContent("The content is null, which no receiver of generation 3 takes.")
     header = f'{{"msgid":{quote(msgid)},"msgtype":"{kind}"'
     if reqid is not None:

@@ -7,12 +7,12 @@ id.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import msgspec
 
-from .errors import InvalidContent, MalformedFrame, UnknownMessageType
+from .errors import InvalidContent, InvalidFrame, MalformedFrame, UnknownMessageType
 from .limits import Limits
 from .messages import Buffer, Message, MessageType, PatchDoc
 from .text import (
@@ -25,13 +25,16 @@ from .text import (
     unchecked_length,
     utf8_size,
 )
-from .wire import BUILD, Buffers, Frame, check_counts, check_data, wrong_kind
+from .wire import BUILD, Buffers, Frame, Progress, Reading, check_counts, check_data, no_data, no_text
 
-KINDS: frozenset[str] = frozenset(kind.value for kind in MessageType) - {"SERVER-INFO-REQ", "SERVER-INFO-REPLY"}
+Kind: TypeAlias = Literal["ACK", "OK", "ERROR", "PATCH-DOC", "PUSH-DOC", "PULL-DOC-REQ", "PULL-DOC-REPLY", "SYNC"]
 """The message types of this generation (bokeh/protocol/message.py of 4.0.0.dev8)."""
 
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+"""The same, to look one up."""
 
-class Header(msgspec.Struct, forbid_unknown_fields=True):
+
+class Header(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """The envelope's header; no other keys are allowed.
 
     Attributes:
@@ -41,11 +44,11 @@ class Header(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     msgid: str
-    msgtype: str
+    msgtype: Kind
     reqid: str | None = None
 
 
-class Envelope(msgspec.Struct, forbid_unknown_fields=True):
+class Envelope(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """The text frame of a message; exactly these keys.
 
     Attributes:
@@ -59,7 +62,7 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True):
     buffers: list[str]
 
 
-class RawEnvelope(msgspec.Struct, forbid_unknown_fields=True):
+class RawEnvelope(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """An envelope whose content stays undecoded."""
 
     header: Header
@@ -87,7 +90,10 @@ def _slow_envelope(text: str) -> Envelope:
         raise MalformedFrame("The content is not a JSON object.")
     if not isinstance(buffers, list) or not all(isinstance(name, str) for name in buffers):
         raise MalformedFrame("The envelope's buffers are not a list of strings.")
-    return Envelope(Header(msgid, msgtype, reqid), content, buffers)
+    if msgtype not in KINDS:
+        message = f"{msgtype[:80]!r} is not a message type of generation 4 (Bokeh 4)."
+        raise UnknownMessageType(message, msgtype=msgtype)
+    return Envelope(Header(msgid, cast(Kind, msgtype), reqid), content, buffers)
 
 
 def _slow_raw_envelope(text: str) -> RawEnvelope:
@@ -108,85 +114,90 @@ class Decoder4:
     Args:
         limits: What is compared with each frame.
         raw_content: Leave content undecoded, as `msgspec.Raw`.
+
+    Attributes:
+        feed: Takes the next frame; see `Decoder.feed`.
     """
 
-    __slots__ = (
-        "_buffers",
-        "_content",
-        "_decode",
-        "_header",
-        "_limits",
-        "_names",
-        "_none",
-        "_slow",
-        "_total",
-        "_unchecked",
-    )
-
-    _header: Header
+    __slots__ = ("_progress", "feed")
 
     def __init__(self, limits: Limits, raw_content: bool) -> None:
-        self._limits = limits
-        self._unchecked = unchecked_length(limits)
-        self._none = limits.max_frames_per_message is not None and limits.max_frames_per_message < 1
-        self._decode: Callable[[str], Envelope | RawEnvelope] = _decode_raw if raw_content else _decode
-        self._slow: Callable[[str], Envelope | RawEnvelope] = _slow_raw_envelope if raw_content else _slow_envelope
-        self._names: list[str] = []
-        self._content: Any = None
-        self._buffers: list[Buffer] = []
-        self._total = 0
+        self._progress = Progress()
+        reading = _read_messages(limits, raw_content, self._progress)
+        next(reading)
+        self.feed: Callable[[Frame], Message | InvalidFrame | None] = reading.send
 
     @property
     def mid_message(self) -> bool:
         """Whether some but not all frames of a message have been taken."""
-        return bool(self._names)
+        return self._progress.mid_message
 
-    def feed(self, frame: Frame) -> Message | None:
-        """Take the next frame; return the message that it completes, if it completes one.
 
-        Raises:
-            MalformedFrame: The frame is not what has to come next.
-            LimitExceeded: It is too large, nests too deep, or announces too much.
-            InvalidFrame: It is neither text nor binary; nothing has happened.
-        """
-        if self._names:
-            return self._take_buffer(frame)
-        if not isinstance(frame, str):
-            raise wrong_kind(frame, "a text frame with a message's envelope")
-        if len(frame) > self._unchecked:
-            check_text(frame, self._limits)
+def _read_messages(limits: Limits, raw_content: bool, progress: Progress) -> Reading:
+    """Read messages for ever. A generator, for the same reasons as in generation 3."""
+    patch = MessageType.PATCH_DOC.value
+    decode: Callable[[str], Envelope | RawEnvelope] = _decode_raw if raw_content else _decode
+    slow: Callable[[str], Envelope | RawEnvelope] = _slow_raw_envelope if raw_content else _slow_envelope
+    unchecked = unchecked_length(limits)
+    if limits.max_frames_per_message is not None and limits.max_frames_per_message < 1:
+        unchecked = -1  # not even a message without buffers is allowed
+    done: list[Message] = []
+    frame = yield None
+    while True:
+        while not isinstance(frame, str):
+            frame = yield no_text(frame, "a text frame with a message's envelope")
+        if len(frame) > unchecked:
+            check_text(frame, limits)
+            check_counts(0, 1, limits)
         try:
-            envelope = self._decode(frame)
+            envelope = decode(frame)
         except READ_ERRORS:
-            envelope = self._slow(frame)
+            envelope = slow(frame)
         header, names = envelope.header, envelope.buffers
-        if header.msgtype not in KINDS:
-            message = f"{header.msgtype[:80]!r} is not a message type of generation 4 (Bokeh 4)."
-            raise UnknownMessageType(message, msgtype=header.msgtype)
         if not header.msgid:
             raise MalformedFrame("The header's msgid is empty.")
-        if not (names or self._none):
-            if header.msgtype == "PATCH-DOC":
-                return PatchDoc(header.msgid, envelope.content)
-            return BUILD[header.msgtype](header.msgid, header.reqid, envelope.content, ())
-        check_counts(len(names), 1 + len(names), self._limits)
-        if "" in names or len(set(names)) != len(names):
-            raise MalformedFrame("The ids of the buffers are not all different and non-empty.")
-        self._header, self._names, self._content = header, names, envelope.content
-        self._total = utf8_size(frame)
-        return None
+        buffers: Buffers = ()
+        if names:
+            _check_names(names, limits)
+            progress.mid_message = True
+            buffers = yield from _read_buffers(names, utf8_size(frame), limits)
+            progress.mid_message = False
+        if header.msgtype == patch:
+            message: Message = PatchDoc(header.msgid, envelope.content, buffers)
+        else:
+            message = BUILD[header.msgtype](header.msgid, header.reqid, envelope.content, buffers)
+        if names or len(frame) > unchecked:
+            # A large message must not stay here until the next one comes.
+            done.append(message)
+            del frame, envelope, buffers, message
+            frame = yield done.pop()
+        else:
+            frame = yield message
 
-    def _take_buffer(self, frame: Frame) -> Message | None:
-        if not isinstance(frame, bytes | bytearray | memoryview):
-            raise wrong_kind(frame, "a binary frame with a buffer's data")
-        self._total += check_data(frame, self._limits)
-        check_total(self._total, self._limits)
-        self._buffers.append(Buffer(self._names[len(self._buffers)], frame))
-        if len(self._buffers) < len(self._names):
-            return None
-        header, content, buffers = self._header, self._content, tuple(self._buffers)
-        self._names, self._content, self._buffers = [], None, []
-        return BUILD[header.msgtype](header.msgid, header.reqid, content, buffers)
+
+def _check_names(names: list[str], limits: Limits) -> None:
+    check_counts(len(names), 1 + len(names), limits)
+    if "" in names or len(set(names)) != len(names):
+        raise MalformedFrame("The ids of the buffers are not all different and non-empty.")
+
+
+def _read_buffers(names: list[str], total: int, limits: Limits) -> Generator[InvalidFrame | None, Frame, Buffers]:
+    """Read the frames after the envelope.
+
+    Args:
+        names: The ids of the buffers.
+        total: Bytes of the envelope.
+        limits: What each frame, and all together, are compared with.
+    """
+    buffers: list[Buffer] = []
+    for name in names:
+        frame = yield None
+        while not isinstance(frame, bytes | bytearray | memoryview):
+            frame = yield no_data(frame, "a binary frame with a buffer's data")
+        total += check_data(frame, limits)
+        check_total(total, limits)
+        buffers.append(Buffer(name, frame))
+    return tuple(buffers)
 
 
 def encode(kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buffers) -> tuple[Frame, ...]:
@@ -204,10 +215,11 @@ def encode(kind: str, msgid: str, reqid: str | None, content: Any, buffers: Buff
     """
     text = dumps(content)
     # Raw is sent as it is, so that an object may have white space before it.
-    if text[:1] != "{" and not text.lstrip().startswith("{"):
+    if type(content) is not dict and not text.lstrip().startswith("{"):
         raise InvalidContent("The content is no JSON object, and no receiver of generation 4 takes anything else.")
     answer = "" if reqid is None else f',"reqid":{quote(reqid)}'
+    head = f'{{"header":{{"msgid":{quote(msgid)},"msgtype":"{kind}"{answer}}},"content":{text},"buffers":['
+    if not buffers:
+        return (head + "]}",)
     names = ",".join([quote(buffer.id) for buffer in buffers])
-    head = f'{{"header":{{"msgid":{quote(msgid)},"msgtype":"{kind}"{answer}}},"content":'
-    envelope = f'{head}{text},"buffers":[{names}]}}'
-    return envelope, *[buffer.data for buffer in buffers]
+    return f"{head}{names}]}}", *[buffer.data for buffer in buffers]

@@ -16,6 +16,7 @@ from bokehwire.protocol import (
     Connection,
     Frame,
     Generation,
+    InvalidFrame,
     Limits,
     Message,
     Outgoing,
@@ -40,7 +41,8 @@ def decode(frames: list[Frame]) -> list[Message]:
         RemoteProtocolError: It refused.
     """
     decoder: Decoder = Decoder4(Limits(), False) if GENERATION is Generation.V4 else Decoder3(Limits(), False)
-    return [message for frame in frames if (message := decoder.feed(frame)) is not None]
+    fed = [decoder.feed(frame) for frame in frames]
+    return [message for message in fed if message is not None and not isinstance(message, InvalidFrame)]
 
 
 def check_same(ours: Message, theirs: Decoded) -> None:

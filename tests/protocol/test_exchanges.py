@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Sequence
+from types import GeneratorType
 from typing import Any
 
 import msgspec
@@ -361,6 +364,35 @@ def test_what_is_no_frame_is_our_callers_fault(generation: Generation, frame: An
             client.receive_frame(frame)
     assert client.receive_frame(frames[-1]) == PatchReceived(PatchDoc("s2", EVENTS, BUFFERS))
     assert state_of(fresh) is State.HANDSHAKE
+
+
+class Interrupting(str):
+    """Text during whose reading Ctrl-C is pressed."""
+
+    def __len__(self) -> int:
+        raise KeyboardInterrupt
+
+
+@both_generations
+def test_after_an_interruption_a_connection_says_that_it_cannot_go_on(generation: Generation) -> None:
+    client, server = pair(generation)
+    with pytest.raises(KeyboardInterrupt):
+        client.receive_frame(Interrupting("{}"))
+    for frame in server.patch_doc(EVENTS).frames:
+        with pytest.raises(WrongState, match=r"KeyboardInterrupt.*make a new connection"):
+            client.receive_frame(frame)
+    assert client.receive_close() == Closed(None, "", False, (), False)
+
+
+@both_generations
+@pytest.mark.parametrize("buffers", [(), BUFFERS], ids=["text", "buffers"])
+def test_a_large_message_is_not_kept_until_the_next_one(generation: Generation, buffers: Sequence[Buffer]) -> None:
+    client, server = pair(generation)
+    event = deliver(client, server.patch_doc({"events": ["." * 5000]}, buffers))
+    assert isinstance(event, PatchReceived)
+    content = event.message.content
+    del event
+    assert not [holder for holder in gc.get_referrers(content) if isinstance(holder, GeneratorType)]
 
 
 @both_generations
