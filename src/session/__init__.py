@@ -6,25 +6,30 @@ from .client import ClientSession
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL, DEFAULT_SESSION_ID
 from .errors import (
     ApplyError,
+    ChangesInDoubt,
     ConnectionLost,
     DocumentInUse,
     DuplicateModelId,
     NotABokehServer,
     PatchRejected,
+    PendingLimitExceeded,
     ReplyTimeout,
     RequestRefused,
     SessionClosed,
+    SessionLost,
     SessionRefused,
     UsageError,
     WaitTimeout,
 )
 from .options import SessionOptions
+from .reconnecting import Reconnect, Reconnection
 
 __all__ = [
     "DEFAULT_SERVER_WEBSOCKET_URL",
     "DEFAULT_SESSION_ID",
     "ApplyError",
     "AsyncClientSession",
+    "ChangesInDoubt",
     "ClientSession",
     "ConnectionLost",
     "DocumentInUse",
@@ -32,9 +37,13 @@ __all__ = [
     "NotABokehServer",
     "OpeningSession",
     "PatchRejected",
+    "PendingLimitExceeded",
+    "Reconnect",
+    "Reconnection",
     "ReplyTimeout",
     "RequestRefused",
     "SessionClosed",
+    "SessionLost",
     "SessionOptions",
     "SessionRefused",
     "UsageError",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from bokeh.document import Document
 
 from ..protocol import Generation, ServerInfoReply
-from ..transports import ConnectError, ConnectionOptions, HandshakeRefused, Transport, resolve
+from ..transports import ConnectError, ConnectionOptions, ConnectTimeout, HandshakeRefused, Transport, resolve
 from . import urls
 from .channel import Channel
 from .checks import check_mapping, check_model, check_numbers, check_size, check_token, check_wait, close_reason
@@ -22,7 +22,9 @@ from .credentials import checked_id, new_session_id, new_token
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
 from .lifeline import Lifeline, weakly
 from .loop_runner import LoopRunner
-from .requests import Answered, Ask, Group, Inbound, Lost, Reply, Request
+from .reconnecting import Reconnect, Reconnection, checked_policy
+from .recovery import Recovery
+from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reply, Request
 from .runner import Runner
 from .show import BrowserTarget, open_page
 from .sync import SyncEngine
@@ -67,10 +69,16 @@ class AsyncClientSession:
         on_error: Called with each error that happens between two calls, such as a change that the server rejected. The
             next call of the session raises it all the same. It is also told what the document's periodic, timeout and
             next-tick callbacks raise, which is logged and not raised again.
+        reconnect: Whether to connect again, under the same id, when the network was lost: True, or a `Reconnect` that
+            says how. Calls wait meanwhile, each for its own time. Changes that were under way are compared with what
+            the server has, and sent again only where it lacks them; changes made meanwhile are kept and sent then.
+        on_disconnect: Called with the `ConnectionLost` when the connection was lost and another one is being sought.
+        on_reconnect: Called with a `Reconnection` when the session is connected again and its document is the server's.
 
     Raises:
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
-        TypeError: `session_id` is not text, or `arguments` or `headers` is not a mapping.
+        TypeError: `session_id` is not text, `arguments` or `headers` is not a mapping, or `reconnect` is neither a bool
+            nor a Reconnect.
         ImportError: The transport's library is not installed.
     """
 
@@ -90,6 +98,9 @@ class AsyncClientSession:
         headers: Mapping[str, str] | None = None,
         token: str | Callable[[], str] | None = None,
         on_error: Callable[[Exception], object] | None = None,
+        reconnect: bool | Reconnect = False,
+        on_disconnect: Callable[[ConnectionLost], object] | None = None,
+        on_reconnect: Callable[[Reconnection], object] | None = None,
         _runner: Runner | None = None,
     ) -> None:
         check_size(max_message_size)
@@ -115,9 +126,16 @@ class AsyncClientSession:
         self._close_timeout = close_timeout
         self._token = token
         self._runner = _runner if _runner is not None else LoopRunner()
-        self._trouble = Trouble(self._id, on_error)
+        self._policy = checked_policy(reconnect)
+        self._trouble = Trouble(self._id, on_error, on_disconnect, on_reconnect)
         # Neither the loop nor the document keeps a session alive that the program has let go of.
-        self._engine = SyncEngine(weakly(self._post), weakly(self._resume), self._runner.schedule, self._trouble.note)
+        self._engine = SyncEngine(
+            weakly(self._post),
+            weakly(self._resume),
+            self._runner.schedule,
+            self._trouble.note,
+            None if self._policy is None else self._recovery(self._policy),
+        )
         self._runner.connect_to(weakly(self._handle), self._trouble.note_callback)
         self._lifeline = Lifeline(self._engine)
         self._finalizer = weakref.finalize(self, self._lifeline.cut)
@@ -125,6 +143,7 @@ class AsyncClientSession:
         self._turn = asyncio.Lock()  # connect, pull and push one at a time
         self._connect_error: Exception | None = None
         self._loss: ConnectionLost | None = None
+        self._disconnection: ConnectionLost | None = None  # while another connection is being sought
         self._loss_raised = False
         self._closed = False
         self._server_info: dict[str, Any] | None = None
@@ -184,7 +203,7 @@ class AsyncClientSession:
         self._runner.pump()
         if isinstance(self._connect_error, HandshakeRefused):
             return ErrorReason.HTTP_ERROR
-        if self._connect_error is not None or self._loss is not None:
+        if self._connect_error is not None or self._loss is not None or self._disconnection is not None:
             return ErrorReason.NETWORK_ERROR
         return ErrorReason.NO_ERROR if self._closed else None
 
@@ -197,15 +216,16 @@ class AsyncClientSession:
         self._runner.pump()
         if isinstance(self._connect_error, HandshakeRefused):
             return self._connect_error.status
-        if self._loss is not None:
-            return self._loss.code
+        loss = self._loss or self._disconnection
+        if loss is not None:
+            return loss.code
         return 0 if self._connect_error is None else None
 
     @property
     def error_detail(self) -> str:
         """What is known of the failure, in words; empty when there was none."""
         self._runner.pump()
-        error = self._connect_error or self._loss
+        error = self._connect_error or self._loss or self._disconnection
         return "" if error is None else str(error)
 
     async def connect(self) -> None:
@@ -268,8 +288,9 @@ class AsyncClientSession:
             return
         if self._connect_error is not None:
             raise self._connect_error
-        if self._loss is not None:
-            raise ConnectError(str(self._loss), url=self._url) from self._loss
+        loss = self._loss or self._disconnection
+        if loss is not None:
+            raise ConnectError(str(loss), url=self._url) from loss
         state = "was closed" if self._closed else "has not connected yet: call connect() first"
         raise ConnectError(f"the session {state} ({self._url}).", url=self._url)
 
@@ -484,6 +505,7 @@ class AsyncClientSession:
     async def _connect(self) -> None:
         self._check()
         if self._channel is not None:
+            await self._until_reconnected()
             return
         self._connect_error = None
         try:
@@ -497,6 +519,8 @@ class AsyncClientSession:
             timeout=self._connect_timeout,
             deliver=self._runner.deliver,
             may_remove=self._engine.may_remove,
+            reconnect=self._policy,
+            renew=weakly(self._options),
         )
         try:
             await self._runner.perform(channel.open())
@@ -512,6 +536,35 @@ class AsyncClientSession:
         if self._closed:  # by another thread, meanwhile
             await self._runner.perform(channel.abandon())
             self._check_state()
+
+    async def _until_reconnected(self) -> None:
+        """Wait until there is a connection again, where it was lost and another one is being sought."""
+
+        def condition() -> bool:
+            self._check_state()
+            return self._disconnection is None
+
+        if not await self._runner.wait(condition, self._connect_timeout):
+            raise ConnectTimeout(
+                f"{self._url} has not been reached again within {self._connect_timeout} s. The session goes on trying.",
+                url=self._url,
+            )
+
+    def _recovery(self, policy: Reconnect) -> Recovery:
+        give_up, drop_changes, recovered = weakly(self._give_up), weakly(self._drop_changes), weakly(self._recovered)
+        return Recovery(policy.new_session == "push", give_up, lambda: drop_changes() or (), recovered)
+
+    def _give_up(self, failure: Exception | None) -> None:
+        assert self._channel is not None
+        self._channel.give_up(failure)
+
+    def _drop_changes(self) -> Group:
+        assert self._channel is not None
+        return self._channel.drop_changes()
+
+    def _recovered(self, reconnection: Reconnection) -> None:
+        self._disconnection = None
+        self._trouble.tell_reconnection(reconnection)
 
     def _options(self) -> ConnectionOptions:
         urls.check_websocket_url(self._url)
@@ -597,10 +650,13 @@ class AsyncClientSession:
 
     def _handle(self, inbound: Inbound) -> None:
         if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):
-            self._loss = inbound.error
+            self._loss, self._disconnection = inbound.error, None
             # Once raised it has this session in its traceback, and the channel keeps it.
             self._lifeline.channel = None
         self._engine.handle(inbound)
+        if isinstance(inbound, Disconnected):
+            self._disconnection = inbound.error
+            self._trouble.tell_disconnection(inbound.error)
 
     def _check(self) -> None:
         """Raise what keeps a call from being useful."""

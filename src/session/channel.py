@@ -1,6 +1,7 @@
-"""The channel: one connection's I/O, between the transport's frames and the session's requests.
+"""The channel: a session's way to its server, over one link after the other where it may reconnect.
 
-It lives on one asyncio loop. `post` may be called from any thread; everything else belongs to the loop.
+It lives on one asyncio loop. `post`, `resume`, `drop_changes`, `give_up` and `drop` may be called from any thread;
+everything else belongs to the loop.
 """
 
 from __future__ import annotations
@@ -8,44 +9,30 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
-import msgspec
-
-from ..protocol import (
-    Connection,
-    Error,
-    Generation,
-    Limits,
-    LocalProtocolError,
-    Ok,
-    Outgoing,
-    PatchDoc,
-    PatchReceived,
-    ProtocolError,
-    Ready,
-    ReplyReceived,
-)
-from ..transports import ConnectionClosed, ConnectionOptions, ConnectTimeout, MessageTooBig, Transport, WebSocket
-from .endings import ABNORMAL, describe_loss, describe_refusal, describe_too_late
-from .errors import ConnectionLost, NotABokehServer
+from ..protocol import Generation, PatchDoc
+from ..transports import ConnectError, ConnectionOptions, Transport
+from .endings import describe_forgotten, describe_full, describe_given_up, describe_loss, describe_too_late
+from .errors import ConnectionLost
+from .link import Link
 from .outbox import Outbox
-from .requests import Answered, Ask, Doubted, Group, Inbound, Lost, Patched, Request
+from .reconnecting import Reconnect, may_pass, same_process, worth_another
+from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reconnected, Request
 
 __all__ = ["Channel"]
 
-_SUBPROTOCOL = "bokeh"
-
 
 class Channel:
-    """One connection to a server session, from the handshake to the last byte.
+    """The way to one server session, from the first handshake until the session is closed or lost.
 
     Args:
-        transport: Makes the connection.
+        transport: Makes the connections.
         options: Where to and how; the subprotocols are "bokeh" and the session's token.
         timeout: How long the whole of connecting may take, up to the server's ACK, in seconds; None for ever.
         deliver: Told of everything that arrives, in order, on the loop. The last call brings a `Lost`.
         may_remove: Says whether a change from the server may take a model out of the document. Called on the loop.
+        reconnect: How to connect again after a loss; None not to.
+        renew: Makes new options, with a new token, for each further connection; None when nobody needs one any more.
     """
 
     def __init__(
@@ -56,33 +43,39 @@ class Channel:
         timeout: float | None,
         deliver: Callable[[Inbound], None],
         may_remove: Callable[[PatchDoc], bool],
+        reconnect: Reconnect | None = None,
+        renew: Callable[[], ConnectionOptions | None] = lambda: None,
     ) -> None:
         self._transport = transport
         self._options = options
         self._timeout = timeout
         self._deliver = deliver
-        self._connection = Connection(limits=Limits(max_message_size=options.max_message_size, max_pending=None))
+        self._policy = reconnect
+        self._renew = renew
         self._outbox = Outbox(may_remove)
-        self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._wake_scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0  # that runs the loop
-        self._socket: WebSocket | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._open = False
-        self._hung_up = False  # our close frame is on its way: what ends the connection now is us
+        self._link: Link | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._generation: Generation | None = None
         self._ended: Lost | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the server has acknowledged the session and the connection stands. Any thread may ask."""
-        return self._open
+        return self._link is not None and self._link.is_open
+
+    @property
+    def is_reconnecting(self) -> bool:
+        """Whether the connection was lost, and another one is being sought. Any thread may ask."""
+        return self._reconnecting is not None and self._ended is None
 
     @property
     def generation(self) -> Generation | None:
         """The wire generation the server speaks, None before its ACK. Any thread may ask."""
-        return self._connection.generation
+        return self._generation
 
     async def open(self) -> None:
         """Connect, and wait until the server has acknowledged the session.
@@ -93,31 +86,29 @@ class Channel:
         """
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        acknowledged: asyncio.Future[None] = self._loop.create_future()
         try:
-            async with asyncio.timeout(self._timeout):
-                self._socket = await self._transport.connect(self._options)
-                if self._socket.subprotocol != _SUBPROTOCOL:
-                    self._refuse_peer(f"it selected the subprotocol {self._socket.subprotocol!r}, not {_SUBPROTOCOL!r}")
-                self._tasks.append(self._loop.create_task(self._read(self._socket, acknowledged)))
-                await acknowledged
-        except TimeoutError as error:
-            await self.abandon()
-            if isinstance(error, ConnectTimeout):
-                raise
-            what = "connect" if self._socket is None else "acknowledge the session"
-            tls = " Does it speak TLS?" if self._options.url.startswith("wss:") else ""
-            raise ConnectTimeout(
-                f"{self._options.url} did not {what} within {self._timeout} s.{tls} If the application takes long to "
-                "start, raise connect_timeout.",
-                url=self._options.url,
-            ) from None
+            await self._open_link(self._options, self._timeout)
         except BaseException:
-            await self.abandon()
+            self._ended = self._ended or Lost(None)  # never acknowledged, so nobody is to be told
             raise
-        if self._ended is None:
-            self._open = True
-            self._tasks.append(self._loop.create_task(self._write(self._socket)))
+
+    async def _open_link(self, options: ConnectionOptions, timeout: float | None) -> Link:
+        link = Link(
+            self._transport,
+            options,
+            self._outbox,
+            deliver=self._deliver,
+            progressed=self._settled.set,
+            ended=self._lost,
+        )
+        self._link = link
+        try:
+            await link.open(timeout)
+        except BaseException:
+            self._link = None
+            raise
+        self._generation = link.generation
+        return link
 
     def post(self, request: Request) -> Exception | None:
         """Send a request in its turn. Never waits; any thread may call.
@@ -129,16 +120,21 @@ class Channel:
             None, or the reason why the request cannot be sent any more; then nothing is delivered.
         """
         assert self._loop is not None
-        if self._ended is None and not self._loop.is_closed():
-            self._outbox.post(request)
-            # Changes that wait for an answer are sent when it comes.
-            if request.ask is not Ask.PATCH or not self._outbox.waits:
-                self._wake_writer()
-            return None
-        return self._too_late(request)
+        if self._ended is not None or self._loop.is_closed():
+            return describe_too_late(self._options.url, request)
+        policy = self._policy
+        if policy is not None and not self.is_open and request.ask is Ask.PATCH:
+            size = self._outbox.size + request.size
+            if size > policy.max_pending:
+                return describe_full(self._options.url, request, size, policy.max_pending)
+        self._outbox.post(request)
+        # Changes that wait for an answer are sent when it comes.
+        if request.ask is not Ask.PATCH or not self._outbox.waits:
+            self._wake_writer()
+        return None
 
     def resume(self, again: Sequence[Group]) -> None:
-        """Go on after a `Doubted`. Never waits; any thread may call.
+        """Go on after a `Doubted` or a `Reconnected`. Never waits; any thread may call.
 
         Args:
             again: What has to be sent again, before anything else; each as one message.
@@ -148,6 +144,29 @@ class Channel:
             self._outbox.resume(again)
             self._wake_writer()
 
+    def drop_changes(self) -> Group:
+        """Forget all changes that are not sent or in doubt, because a push will carry them. Any thread may call.
+
+        Returns:
+            The changes.
+        """
+        return self._outbox.drop_changes()
+
+    def give_up(self, failure: Exception | None) -> None:
+        """End the channel after a reconnection. Any thread may call.
+
+        Args:
+            failure: Why the session cannot go on; None if the server's session is not the one that it was.
+        """
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._give_up, failure)
+
+    def _give_up(self, failure: Exception | None) -> None:
+        self._end(describe_forgotten(self._options.url, failure, tuple(self._outbox.requests())))
+        if self._link is not None:
+            self._link.abort()
+
     @property
     def is_delivered(self) -> bool:
         """Whether the server has answered everything that changes its document. Any thread may ask."""
@@ -156,11 +175,20 @@ class Channel:
     def _wake_writer(self) -> None:
         assert self._loop is not None
         if threading.get_ident() == self._thread:
-            self._wake.set()
-            self._settled.set()
+            self._wake_up()
         elif not self._wake_scheduled:
             self._wake_scheduled = True
             self._loop.call_soon_threadsafe(self._wake_up)
+
+    def _wake_up(self) -> None:
+        self._wake_scheduled = False
+        if self._ended is not None:
+            for request in self._outbox.clear():
+                self._deliver(Answered((request,), None, describe_too_late(self._options.url, request)))
+            return
+        if self._link is not None:
+            self._link.wake()
+        self._settled.set()
 
     async def close(self, reason: str, timeout: float | None) -> tuple[str, ...]:
         """Send what was posted, wait for the answers, then close the connection. Safe to call twice.
@@ -174,12 +202,13 @@ class Channel:
         Returns:
             The changes that the server has not confirmed, oldest first, each as a short text.
         """
-        if self._socket is None:
+        if self._loop is None:
             return ()
         try:
             async with asyncio.timeout(timeout):
                 await self._until_delivered()
-                await self._hang_up(self._socket, reason)
+                if self._link is not None:
+                    await self._link.close(reason)
         except TimeoutError:
             pass  # what was not answered is named in what is returned, and the socket is dropped below
         finally:
@@ -187,14 +216,6 @@ class Channel:
             await self.abandon()
         assert self._ended is not None
         return tuple(change for request in self._ended.unanswered for change in request.changes)
-
-    async def _hang_up(self, socket: WebSocket, reason: str) -> None:
-        """Exchange close frames with the server."""
-        self._open = False
-        self._hung_up = self._ended is None
-        if not self._connection.closed:
-            self._connection.send_close(1000, reason)
-        await socket.close(1000, reason)
 
     async def _until_delivered(self) -> None:
         """Wait until the server has answered everything that changes its document."""
@@ -216,105 +237,64 @@ class Channel:
         except RuntimeError:  # this thread is inside another loop
             abandoning.close()
 
-    def _wake_up(self) -> None:
-        self._wake_scheduled = False
-        if self._ended is not None:
-            for request in self._outbox.clear():
-                self._deliver(Answered((request,), None, self._too_late(request)))
+    def _lost(self, fault: BaseException) -> None:
+        """Act on the end of a link that this side has not asked for."""
+        url, pending = self._options.url, tuple(self._outbox.requests())
+        loss = describe_loss(url, fault, pending)
+        if self._policy is None or not may_pass(fault) or self._ended is not None:
+            self._end(loss)
             return
-        self._wake.set()
+        superseded = self._outbox.interrupt()
+        if superseded:
+            self._deliver(Answered(superseded, None))
         self._settled.set()
+        last = self._link.last_id if self._link is not None else ""
+        self._link = None
+        assert self._loop is not None
+        self._reconnecting = self._loop.create_task(self._reconnect(self._policy, loss, last))
+        self._deliver(Disconnected(loss))
 
-    async def _read(self, socket: WebSocket, acknowledged: asyncio.Future[None]) -> None:
-        """Consume frames until the connection ends. The only place that feeds the connection."""
-        fault: Exception
+    async def _reconnect(self, policy: Reconnect, loss: ConnectionLost, last_id: str) -> None:
+        """Connect again, until it succeeds or there is no more hope."""
+        loop = asyncio.get_running_loop()
+        lost_at = loop.time()
+        failure: Exception = loss
+        attempts = 0
         try:
-            while True:
-                for frame in await socket.receive():
-                    self._receive(frame, acknowledged)
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-            self._end(self._lost(ABNORMAL, "its event loop was stopped"))
-            socket.abort()
-            raise
-        except ConnectionClosed as closed:
-            self._connection.receive_close(closed.code, closed.reason)
-            fault = closed
-        except Exception as error:  # the peer's protocol errors, and a transport that breaks its contract
-            fault = error
-        if not acknowledged.done():
-            await self._release(socket, fault)
-            acknowledged.set_exception(self._describe_refusal(fault))
-        else:
-            self._end(None if self._hung_up else self._describe_loss(fault))
-            await self._release(socket, fault)
-
-    async def _release(self, socket: WebSocket, fault: Exception) -> None:
-        """Let go of a connection that has ended or has to end, telling the peer what it did wrong."""
-        if isinstance(fault, ProtocolError):
-            await socket.close(fault.close_code, "protocol error")
-        socket.abort()
-        for task in self._tasks[1:]:  # the writer; the reader is about to return
-            task.cancel()
-
-    def _receive(self, frame: str | bytes, acknowledged: asyncio.Future[None]) -> None:
-        match self._connection.receive_frame(frame):
-            case Ready() if not acknowledged.done():
-                acknowledged.set_result(None)
-            case ReplyReceived(reqid=reqid, message=message):
-                group, doubtful = self._outbox.answered(reqid, message)
-                if doubtful and isinstance(message, Ok | Error):
-                    self._deliver(Doubted(group, message))
-                else:
-                    self._deliver(Answered(group, message))
-                    self._wake.set()
-                self._settled.set()
-            case PatchReceived(message=message):
-                self._deliver(Patched(message, self._outbox.changed(message)))
-            case _:
-                pass  # half a message, or a reply nobody waits for
-
-    async def _write(self, socket: WebSocket) -> None:
-        """Send what is posted, in order. The only place that takes messages from the connection."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while group := self._outbox.take():
+            async with asyncio.timeout(policy.deadline):
+                for attempts, delay in enumerate(policy.delays(), 1):
+                    await asyncio.sleep(delay)
                     try:
-                        outgoing = self._encode(group)
-                    except LocalProtocolError as error:
-                        if len(group) > 1:  # together they exceed a limit, or one of them cannot be sent at all
-                            self._outbox.resume([(request,) for request in group])
-                        else:
-                            self._deliver(Answered(group, None, error))
-                        continue
-                    self._outbox.sent(outgoing.msgid, group)
-                    await socket.send(outgoing.frames)
-        except ConnectionClosed:
-            return  # the reader meets the same end, after it has taken what arrived before it
-        except Exception as fault:  # a transport that breaks its contract must not leave the session hanging
-            self._end(self._describe_loss(fault))
-            socket.abort()
+                        options = self._renew()
+                        if options is None:
+                            return
+                        link = await self._open_link(options, self._timeout)
+                    except ConnectError as error:
+                        failure = error
+                        if not worth_another(error):
+                            break
+                    else:
+                        self._resume_over(link, attempts, loop.time() - lost_at, last_id)
+                        return
+        except TimeoutError:
+            pass  # the deadline: what failed last says why
+        except asyncio.CancelledError as interruption:
+            self._end(describe_loss(self._options.url, interruption, tuple(self._outbox.requests())))
+            raise
+        except Exception as error:  # of the program, which could not make a token
+            failure = error
+        self._end(describe_given_up(loss, failure, attempts, loop.time() - lost_at, tuple(self._outbox.requests())))
 
-    def _encode(self, group: Group) -> Outgoing:
-        request = group[0]
-        match request.ask:
-            case Ask.PULL:
-                return self._connection.pull_doc()
-            case Ask.PUSH:
-                return self._connection.push_doc(request.content, request.buffers)
-            case Ask.PATCH:
-                events = b",".join([patch.content for patch in group])
-                buffers = tuple(buffer for patch in group for buffer in patch.buffers)
-                return self._connection.patch_doc(msgspec.Raw(b'{"events":[%b]}' % events), buffers)
-            case Ask.ROUND_TRIP:
-                return self._connection.roundtrip()
-            case Ask.SERVER_INFO:
-                return self._connection.server_info()
+    def _resume_over(self, link: Link, attempts: int, seconds: float, last_id: str) -> None:
+        if self._link is not link:
+            return  # lost again already: another attempt is under way
+        self._reconnecting = None
+        doubted, pushing = self._outbox.doubted, not self._outbox.is_held
+        same = same_process(last_id, link.first_id)
+        self._deliver(Reconnected(attempts, seconds, doubted, pushing, same))
 
     def _end(self, error: Exception | None) -> None:
         """Deliver the end, once."""
-        self._open = False
         if self._ended is None:
             self._ended = Lost(error, self._outbox.clear())
             self._settled.set()
@@ -323,38 +303,10 @@ class Channel:
     async def abandon(self) -> None:
         """Release the socket and the tasks, whatever state they are in, without a word to the server."""
         if self._ended is None:
-            self._ended = Lost(None)  # never acknowledged, so nobody is to be told
-        if self._socket is not None:
-            self._socket.abort()
-        current = asyncio.current_task()
-        tasks, self._tasks = [task for task in self._tasks if task is not current], []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _refuse_peer(self, what: str) -> NoReturn:
-        raise NotABokehServer(
-            f"{self._options.url} is not a Bokeh server: {what}. Check the URL.", url=self._options.url
-        )
-
-    def _describe_refusal(self, fault: Exception) -> Exception:
-        return describe_refusal(self._options.url, fault)
-
-    def _describe_loss(self, fault: Exception) -> ConnectionLost:
-        match fault:
-            case MessageTooBig():
-                loss = self._lost(1009, str(fault))
-            case ConnectionClosed(code=code, reason=reason):
-                loss = self._lost(ABNORMAL if code is None else code, reason)
-            case ProtocolError(close_code=code):
-                loss = self._lost(code, f"the server broke the protocol: {fault}")
-            case _:
-                loss = self._lost(ABNORMAL, f"{type(fault).__name__}: {fault}")
-        loss.__cause__ = fault
-        return loss
-
-    def _lost(self, code: int, reason: str) -> ConnectionLost:
-        return describe_loss(self._options.url, code, reason, tuple(self._outbox.requests()))
-
-    def _too_late(self, request: Request) -> ConnectionLost:
-        return describe_too_late(self._options.url, request)
+            self._ended = Lost(None)  # nobody is to be told
+        reconnecting = self._reconnecting
+        if reconnecting is not None and reconnecting is not asyncio.current_task():
+            reconnecting.cancel()
+            await asyncio.gather(reconnecting, return_exceptions=True)
+        if self._link is not None:
+            await self._link.abandon()

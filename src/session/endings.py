@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..protocol import ProtocolError
 from ..transports import ConnectionClosed, MessageTooBig, WebSocketViolation
-from .errors import ConnectionLost, NotABokehServer, SessionRefused
+from .errors import ConnectionLost, NotABokehServer, PendingLimitExceeded, SessionLost, SessionRefused
 from .requests import Request
 
-__all__ = ["ABNORMAL", "describe_loss", "describe_refusal", "describe_too_late"]
+__all__ = [
+    "describe_forgotten",
+    "describe_full",
+    "describe_given_up",
+    "describe_loss",
+    "describe_refusal",
+    "describe_too_late",
+]
 
 ABNORMAL = 1006
 """The close code of a connection that ended without a close frame (RFC 6455, section 7.1.5)."""
@@ -50,19 +58,18 @@ def describe_refusal(url: str, fault: Exception) -> NotABokehServer | SessionRef
     return refusal
 
 
-def describe_loss(url: str, code: int, reason: str, pending: Sequence[Request]) -> ConnectionLost:
+def describe_loss(url: str, fault: BaseException, pending: Sequence[Request]) -> ConnectionLost:
     """Say how an open session lost its connection, and what was under way.
 
     Args:
         url: The URL connected to.
-        code: The close code.
-        reason: The reason, possibly empty.
+        fault: What ended the connection; what is no Exception has stopped its event loop.
         pending: The requests that will not be answered, oldest first.
 
     Returns:
-        The error, naming the changes that were not confirmed.
+        The error, naming the changes that were not confirmed, with the fault as its cause.
     """
-    unconfirmed = tuple(change for request in pending for change in request.changes)
+    code, reason = _code_and_reason(fault)
     text = f"the connection to {url} was lost with close code {code}"
     text += f": {reason.rstrip('.')}." if reason else "."
     largest = max((request.size for request in pending), default=0)
@@ -71,12 +78,109 @@ def describe_loss(url: str, code: int, reason: str, pending: Sequence[Request]) 
             f" A message of {largest} bytes was not answered: a Bokeh server refuses messages over {_SERVER_LIMIT} "
             "bytes unless it is started with a higher websocket_max_message_size (--websocket-max-message-size)."
         )
-    if unconfirmed:
-        more = " ..." if len(unconfirmed) > _SHOWN else ""
-        text += (
-            f" Changes that were not confirmed: {'; '.join(unconfirmed[:_SHOWN])}{more} ({len(unconfirmed)} in all)."
-        )
-    return ConnectionLost(text, code=code, reason=reason, unconfirmed=unconfirmed)
+    unconfirmed = _changes(pending)
+    loss = ConnectionLost(text + _named(unconfirmed), code=code, reason=reason, unconfirmed=unconfirmed)
+    if isinstance(fault, Exception):
+        loss.__cause__ = fault
+    return loss
+
+
+def _code_and_reason(fault: BaseException) -> tuple[int, str]:
+    match fault:
+        case MessageTooBig():
+            return 1009, str(fault)
+        case ConnectionClosed(code=code, reason=reason):
+            return ABNORMAL if code is None else code, reason
+        case ProtocolError(close_code=code):
+            return code, f"the server broke the protocol: {fault}"
+        case Exception():
+            return ABNORMAL, f"{type(fault).__name__}: {fault}"
+        case _:
+            return ABNORMAL, "its event loop was stopped"
+
+
+def _changes(requests: Sequence[Request]) -> tuple[str, ...]:
+    return tuple(change for request in requests for change in request.changes)
+
+
+def _named(unconfirmed: Sequence[str]) -> str:
+    if not unconfirmed:
+        return ""
+    more = " ..." if len(unconfirmed) > _SHOWN else ""
+    return f" Changes that were not confirmed: {'; '.join(unconfirmed[:_SHOWN])}{more} ({len(unconfirmed)} in all)."
+
+
+def describe_given_up(
+    loss: ConnectionLost, failure: Exception, attempts: int, seconds: float, pending: Sequence[Request]
+) -> ConnectionLost:
+    """Say that a session has lost its connection, and that no other one could be made.
+
+    Args:
+        loss: How the connection was lost.
+        failure: What ended the last attempt; the loss itself if there was none.
+        attempts: How many attempts were made.
+        seconds: How long there was no connection.
+        pending: The requests that will not be answered, oldest first.
+
+    Returns:
+        The error, naming the changes that were not confirmed, with the last failure as its cause.
+    """
+    unconfirmed = _changes(pending)
+    text = (
+        f"the connection was lost ({loss.reason or loss.code}), and no other one could be made in {seconds:.1f} s and "
+    )
+    text += f"{attempts} attempts"
+    text += "." if failure is loss else f", of which the last failed so: {str(failure).rstrip('.')}."
+    final = ConnectionLost(text + _named(unconfirmed), code=loss.code, reason=loss.reason, unconfirmed=unconfirmed)
+    final.__cause__ = failure
+    return final
+
+
+def describe_forgotten(url: str, failure: Exception | None, pending: Sequence[Request]) -> ConnectionLost:
+    """Say that a session cannot go on after a reconnection.
+
+    Args:
+        url: The URL connected to.
+        failure: Why; None if the server has made a new session under the id of the one that it had.
+        pending: The requests that will not be answered, oldest first.
+
+    Returns:
+        The error, naming the changes that were not confirmed.
+    """
+    unconfirmed = _changes(pending)
+    if failure is not None:
+        text = f"there is a connection to {url} again, but the session cannot go on: {str(failure).rstrip('.')}."
+        lost = ConnectionLost(text + _named(unconfirmed), code=None, reason="", unconfirmed=unconfirmed)
+        lost.__cause__ = failure
+        return lost
+    text = (
+        f"the server at {url} has forgotten the session and made a new one under its id: it was restarted, or the "
+        "session had been without a connection for too long (--unused-session-lifetime). "
+        'Reconnect(new_session="push") would push this document.'
+    )
+    return SessionLost(text + _named(unconfirmed), code=None, reason="", unconfirmed=unconfirmed)
+
+
+def describe_full(url: str, request: Request, size: int, limit: int) -> PendingLimitExceeded:
+    """Say that there is no room to keep a change until there is a connection again.
+
+    Args:
+        url: The URL that the connection was to.
+        request: The request that carries the change.
+        size: The bytes that would be kept with it.
+        limit: The bytes that may be kept.
+
+    Returns:
+        The error, naming the change.
+    """
+    what = "; ".join(request.changes)
+    return PendingLimitExceeded(
+        f"there is no connection to {url} and no room to keep this change until there is one: {what}. {size} bytes "
+        f"would be waiting, and max_pending of Reconnect is {limit}. The document is made equal to the server's later.",
+        changes=request.changes,
+        size=size,
+        limit=limit,
+    )
 
 
 def describe_too_late(url: str, request: Request) -> ConnectionLost:

@@ -13,14 +13,17 @@ from ..transports.errors import ConnectError
 
 __all__ = [
     "ApplyError",
+    "ChangesInDoubt",
     "ConnectionLost",
     "DocumentInUse",
     "DuplicateModelId",
     "NotABokehServer",
     "PatchRejected",
+    "PendingLimitExceeded",
     "ReplyTimeout",
     "RequestRefused",
     "SessionClosed",
+    "SessionLost",
     "SessionRefused",
     "UsageError",
     "WaitTimeout",
@@ -60,6 +63,40 @@ class ConnectionLost(BokehWireError, RuntimeError):
         self.code = code
         self.reason = reason
         self.unconfirmed = tuple(unconfirmed)
+
+
+class SessionLost(ConnectionLost):
+    """After a reconnection the server turned out to have a new session under the same id, as after a restart."""
+
+
+class PendingLimitExceeded(BokehWireError, RuntimeError):
+    """While there was no connection, more was changed than may be kept until there is one again.
+
+    Attributes:
+        changes: The changes that were not kept, each as a short text.
+        size: The bytes that would have been kept with them.
+        limit: The bytes that may be kept.
+    """
+
+    def __init__(self, message: str, *, changes: Sequence[str], size: int, limit: int) -> None:
+        super().__init__(message)
+        self.changes = tuple(changes)
+        self.size = size
+        self.limit = limit
+
+
+class ChangesInDoubt(BokehWireError, RuntimeError):
+    """The connection was lost before the server had confirmed some changes, and nobody can tell whether it has them.
+
+    They are not sent again, and the document was made equal to the server's.
+
+    Attributes:
+        changes: The changes, each as a short text.
+    """
+
+    def __init__(self, message: str, *, changes: Sequence[str]) -> None:
+        super().__init__(message)
+        self.changes = tuple(changes)
 
 
 class SessionClosed(BokehWireError, RuntimeError):

@@ -38,7 +38,7 @@ class Lifeline:
         if self.is_inherited:
             return
         self._engine.detach()
-        if self.channel is not None and self.channel.is_open:
+        if self.channel is not None and (self.channel.is_open or self.channel.is_reconnecting):
             warnings.warn(
                 "a session was not closed: call close() or use it as a context manager", ResourceWarning, stacklevel=2
             )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 from ..transports import Transport
+from .errors import ConnectionLost
+from .reconnecting import Reconnect, Reconnection
 
 __all__ = ["SessionOptions"]
 
@@ -22,3 +24,6 @@ class SessionOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     token: str | Callable[[], str] | None
     on_error: Callable[[Exception], object] | None
+    reconnect: bool | Reconnect
+    on_disconnect: Callable[[ConnectionLost], object] | None
+    on_reconnect: Callable[[Reconnection], object] | None

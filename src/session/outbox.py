@@ -12,7 +12,7 @@ was applied, everything waits until the engine has found out; with one PATCH-DOC
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..protocol import Error, Ok, PatchDoc, Reply
 from .requests import Ask, Group, Request
@@ -26,7 +26,7 @@ _MAX_SIZE = 1024 * 1024
 
 
 class Outbox:
-    """The requests of one connection, from being posted until they are answered.
+    """The requests of one session, from being posted until they are answered, over one connection after the other.
 
     Any thread may `post` and `resume`; everything else belongs to the thread that sends.
 
@@ -42,6 +42,8 @@ class Outbox:
         self._sent: dict[str, Group] = {}
         self._patch: str | None = None  # the message of patches that is under way
         self._doubted: Group = ()
+        self._held = False  # while there is a doubt
+        self._size = 0
         self._arrived = 0  # the server's changes so far
         self._removal = 0  # the number of the last of them that may have removed a model
 
@@ -53,7 +55,12 @@ class Outbox:
     @property
     def waits(self) -> bool:
         """Whether further changes wait for an answer. Any thread may ask, after it has posted."""
-        return self._patch is not None or bool(self._doubted)
+        return self._patch is not None or self._held
+
+    @property
+    def size(self) -> int:
+        """The bytes of all that is not answered. Any thread may ask."""
+        return self._size
 
     def requests(self) -> Iterator[Request]:
         """Give all requests that are not answered, in the order in which they were sent or will be."""
@@ -70,6 +77,7 @@ class Outbox:
             request: What to send in its turn, or at once if it is urgent.
         """
         (self._urgent if request.urgent else self._posted).append(request)
+        self._size += request.size
 
     def take(self) -> Group:
         """Give out what is to be sent next, as one message.
@@ -79,7 +87,7 @@ class Outbox:
         """
         if self._urgent:
             return (self._urgent.popleft(),)
-        if self._doubted:
+        if self._held:
             return ()
         if self._again:
             return () if self._patch is not None else self._again.popleft()
@@ -146,6 +154,7 @@ class Outbox:
         """
         group = self._sent.pop(reqid)
         if reqid != self._patch:
+            self.settled(group)
             return group, False
         self._patch = None
         match reply:
@@ -157,8 +166,71 @@ class Outbox:
             case _:
                 doubtful = False
         if doubtful:
-            self._doubted = group
+            self._doubted, self._held = group, True
+        else:
+            self.settled(group)
         return group, doubtful
+
+    def settled(self, requests: Iterable[Request]) -> None:
+        """Note that requests take up no room any more.
+
+        Args:
+            requests: What was answered, or cannot be sent.
+        """
+        self._size -= sum(request.size for request in requests)
+
+    def interrupt(self) -> Group:
+        """Note that the connection was lost; another one may follow.
+
+        What was asked is asked again, before anything else, except urgent requests, which are forgotten. Everything
+        waits for `resume`, and changes that were under way are in doubt. But a push that was under way is sent again at
+        once, with all that came after it; what came before it is part of it.
+
+        Returns:
+            The changes that are answered thereby, being part of the push.
+        """
+        groups = [group for group in self._sent.values() if not group[0].urgent]
+        urgent = [group[0] for group in self._sent.values() if group[0].urgent]
+        self.settled([*urgent, *self._urgent])
+        self._sent.clear()
+        self._urgent.clear()
+        self._patch = None
+        pushed = next((index for index, group in enumerate(groups) if group[0].ask is Ask.PUSH), None)
+        before = groups if pushed is None else groups[:pushed]
+        changes = [group for group in before if group[0].ask is Ask.PATCH]
+        self._again.extendleft(reversed([group for group in groups if group not in changes]))
+        in_doubt = tuple(request for group in changes for request in group)
+        if pushed is None:
+            self._doubted, self._held = self._doubted or in_doubt, True
+            return ()
+        superseded = (*self._doubted, *in_doubt)
+        self._doubted, self._held = (), False
+        self.settled(superseded)
+        return superseded
+
+    @property
+    def doubted(self) -> Group:
+        """The changes that may have been applied or not; everything waits until the engine knows."""
+        return self._doubted
+
+    @property
+    def is_held(self) -> bool:
+        """Whether everything but urgent requests waits for `resume`."""
+        return self._held
+
+    def drop_changes(self) -> Group:
+        """Forget all changes of the document, because something else carries them. Any thread may call.
+
+        Returns:
+            The changes, oldest first.
+        """
+        changes = [*self._doubted, *(request for group in self._again for request in group), *self._posted]
+        changes = [request for request in changes if request.ask is Ask.PATCH]
+        self._again = deque(group for group in self._again if group[0].ask is not Ask.PATCH)
+        self._posted = deque(request for request in self._posted if request.ask is not Ask.PATCH)
+        self._doubted = ()
+        self.settled(changes)
+        return tuple(changes)
 
     def resume(self, again: Sequence[Group]) -> None:
         """Go on after a doubt. Any thread may call.
@@ -166,8 +238,10 @@ class Outbox:
         Args:
             again: What has to be sent again, before anything else; each as one message.
         """
+        self.settled(self._doubted)
+        self._size += sum(request.size for group in again for request in group)
         self._again.extendleft(reversed(again))
-        self._doubted = ()
+        self._doubted, self._held = (), False
 
     def clear(self) -> Group:
         """Forget everything.
@@ -179,7 +253,7 @@ class Outbox:
         self._sent.clear()
         for waiting in (self._again, self._urgent, self._posted):
             waiting.clear()
-        self._patch, self._doubted = None, ()
+        self._patch, self._doubted, self._held, self._size = None, (), False, 0
         return unanswered
 
 

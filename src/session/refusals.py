@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..protocol import Error
-from .errors import PatchRejected, RequestRefused
+from .errors import ChangesInDoubt, PatchRejected, RequestRefused
 from .requests import Ask, Group, Reply, Request
 
-__all__ = ["dropped", "raised_after", "refusal", "undecided"]
+__all__ = ["dropped", "in_doubt", "raised_after", "refusal", "undecided"]
 
 _TAKEN = "What the server has counts now: the document here is made equal to it."
 
@@ -74,6 +74,23 @@ def undecided(requests: Group, reply: Reply) -> PatchRejected:
         f"the server failed at a message of several changes, and whether it has applied these cannot be told: {names}."
     )
     return _rejected(f"{text} {_TAKEN}", requests, reply if isinstance(reply, Error) else None)
+
+
+def in_doubt(requests: Group) -> ChangesInDoubt:
+    """Say that a connection was lost, and nobody can tell whether the server has applied some changes.
+
+    Args:
+        requests: The changes.
+
+    Returns:
+        The error.
+    """
+    changes = tuple(change for request in requests for change in request.changes)
+    text = (
+        "the connection was lost before the server had confirmed these changes, and whether it has applied them cannot "
+        f"be told: {'; '.join(changes)}. They are not sent again. {_TAKEN}"
+    )
+    return ChangesInDoubt(text, changes=changes)
 
 
 def _rejected(message: str, requests: Group, reply: Error | None) -> PatchRejected:

@@ -11,8 +11,23 @@ import msgspec
 
 from ..protocol import Buffer, Error, Ok, PatchDoc, PullDocReply, ServerInfoReply
 from .encoding import Encoded
+from .errors import ConnectionLost
 
-__all__ = ["Answered", "Ask", "Change", "Doubted", "Group", "Inbound", "Key", "Lost", "Patched", "Reply", "Request"]
+__all__ = [
+    "Answered",
+    "Ask",
+    "Change",
+    "Disconnected",
+    "Doubted",
+    "Group",
+    "Inbound",
+    "Key",
+    "Lost",
+    "Patched",
+    "Reconnected",
+    "Reply",
+    "Request",
+]
 
 Key = tuple[str, str]
 """What a change concerns: a model's id and the name of a property; or no id, and "title" or "roots"."""
@@ -161,6 +176,39 @@ class Doubted:
 
 
 @dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection was lost, and another one is being sought.
+
+    Attributes:
+        error: Why.
+    """
+
+    error: ConnectionLost
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """There is a connection to the session again.
+
+    Nothing but urgent requests is sent until the engine has compared the documents and has said what to send again;
+    unless a push was under way, which is sent again.
+
+    Attributes:
+        attempts: How many attempts it took.
+        seconds: How long there was no connection.
+        doubted: The changes that were under way when it was lost.
+        pushing: Whether a push is sent again.
+        same_process: Whether the server can be the process that it was.
+    """
+
+    attempts: int
+    seconds: float
+    doubted: Group
+    pushing: bool
+    same_process: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The connection has ended; nothing follows.
 
@@ -173,4 +221,4 @@ class Lost:
     unanswered: Group = ()
 
 
-Inbound = Patched | Answered | Doubted | Lost
+Inbound = Patched | Answered | Doubted | Disconnected | Reconnected | Lost

@@ -12,8 +12,9 @@ from .wire_objects import objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
+    from bokeh.model import Model
 
-    from .requests import Key
+    from .requests import Group, Key
 
 __all__ = ["Snapshot"]
 
@@ -58,6 +59,24 @@ class Snapshot:
                 names = {*definition.get("attributes", {}), *model.properties_with_values(include_defaults=False)}
                 found.update((identity, name) for name in names)
         return frozenset(found)
+
+    def continues(self, document: Document, unanswered: Group) -> bool:
+        """Say whether this can be the document of the session that a document was kept equal to.
+
+        A server that has made a new session under the same id has made new models, whose ids it has counted on. If it
+        was restarted, ids may come again, but then hardly ever for the same kinds of models in the same places.
+
+        Args:
+            document: The document here.
+            unanswered: The changes of its roots that the server may not have.
+        """
+        added = {event["model"]["id"] for event in _root_events(unanswered, "RootAdded")}
+        removed = {event["model"]["id"] for event in _root_events(unanswered, "RootRemoved")}
+        expected = {str(root.id) for root in document.roots} - added | removed
+        if expected and expected.isdisjoint(self.root_ids):
+            return False
+        known = ((document.get_model_by_id(cast(Any, name)), model) for name, model in self._definitions.items())
+        return all(model is None or _kind(model) == definition.get("name") for model, definition in known)
 
     def can_show(self, key: Key | None) -> bool:
         """Say whether the server's document has that to which a key belongs."""
@@ -143,6 +162,16 @@ class _Relative:
             return {"id": identity}
         self._written.add(identity)
         return {key: self.write(item) for key, item in definition.items() if key != "id"} | {"id": identity}
+
+
+def _root_events(requests: Group, kind: str) -> list[dict[str, Any]]:
+    events = (msgspec.json.decode(request.content) for request in requests)
+    return [event for event in events if event["kind"] == kind]
+
+
+def _kind(model: Model) -> str:
+    name: str = type(model).__qualified_model__
+    return name
 
 
 def _has_id(value: Any) -> bool:

@@ -21,7 +21,7 @@ from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChanged
 from ..protocol import Buffer, Error, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
-from .changes import classify, key_of_wire_event
+from .changes import ROOTS, classify, key_of_wire_event
 from .columns import complete_received, complete_sent
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, may_remove, refers_to_strangers
@@ -29,8 +29,22 @@ from .echo import PushEcho
 from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
 from .evidence import Evidence, applied
 from .identity import Acquaintance
-from .refusals import dropped, raised_after, refusal, undecided
-from .requests import Answered, Ask, Doubted, Group, Inbound, Lost, Patched, Reply, Request
+from .reconnecting import Reconnection
+from .recovery import Recovery
+from .refusals import dropped, in_doubt, raised_after, refusal, undecided
+from .requests import (
+    Answered,
+    Ask,
+    Disconnected,
+    Doubted,
+    Group,
+    Inbound,
+    Lost,
+    Patched,
+    Reconnected,
+    Reply,
+    Request,
+)
 from .rereading import Snapshot
 
 if TYPE_CHECKING:
@@ -49,6 +63,7 @@ class SyncEngine:
         resume: Goes on with sending after a doubt, with what has to be sent again, each group as one message.
         schedule: Takes up the document's periodic, timeout and next-tick callbacks.
         on_trouble: Told of every error that no waiting call will raise.
+        recovery: What to do when there is a connection again after a loss; None if there never is.
     """
 
     def __init__(
@@ -57,7 +72,9 @@ class SyncEngine:
         resume: Callable[[Sequence[Group]], None],
         schedule: CallbackSchedule,
         on_trouble: Callable[[Exception], None],
+        recovery: Recovery | None = None,
     ) -> None:
+        self._recovery = recovery
         self._post = post
         self._resume = resume
         self._schedule = schedule
@@ -73,6 +90,8 @@ class SyncEngine:
         self._departures = Departures()
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
+        self._comparison: Request | None = None  # of the documents, after a reconnection
+        self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._blamed: dict[Request, tuple[Request, Error]] = {}
 
     @property
@@ -88,7 +107,8 @@ class SyncEngine:
     @property
     def is_settled(self) -> bool:
         """Whether nothing waits for the server's word, on a conflict or on what it has refused."""
-        return not self._rereads and not self._investigations and not self._conflicts.has_doubts
+        waiting = self._rereads or self._investigations or self._comparison
+        return not waiting and not self._conflicts.has_doubts
 
     def pull(self) -> Request:
         """Ask for the server's document, to overwrite the contents of ours.
@@ -122,8 +142,7 @@ class SyncEngine:
         newly_followed = self._followed is None
         self._follow(document)
         try:
-            self._acquaintance.introduce_document(document)
-            request = Request.carrying(Ask.PUSH, encoding.encode_document(document))
+            request = self._pushing(document)
         except BaseException:
             if newly_followed:
                 self.detach()
@@ -133,8 +152,13 @@ class SyncEngine:
             self._document = document
 
         request.on_answer = adopt
-        self._echoes[request] = PushEcho([root.id for root in document.roots])
         self._post(request)
+        return request
+
+    def _pushing(self, document: Document) -> Request:
+        self._acquaintance.introduce_document(document)
+        request = Request.carrying(Ask.PUSH, encoding.encode_document(document))
+        self._echoes[request] = PushEcho([root.id for root in document.roots])
         return request
 
     def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
@@ -166,6 +190,10 @@ class SyncEngine:
                 self._reread_doubts()
             case Doubted(requests, reply):
                 self._investigate(requests, reply)
+            case Disconnected():
+                self._disconnect()
+            case Reconnected():
+                self._reconnect(inbound)
             case Lost(error, unanswered):
                 self._lose(error, unanswered)
 
@@ -390,13 +418,95 @@ class SyncEngine:
         self._conflicts.doubt_everything()
         self._conclude(requests, done, reply)
 
-    def _conclude(self, requests: Group, done: Group, reply: Reply) -> None:
+    def _conclude(self, requests: Group, done: Group, reply: Reply | None) -> None:
         rest = requests[len(done) :]
         for request in done:
             self._conflicts.answered(request)
             request.settle(reply=reply)
         self._resume(_split(rest, after_some=bool(done)))
         self._reread_doubts()
+
+    def _disconnect(self) -> None:
+        """Prepare for another connection: what the server changes until there is one, nobody tells us."""
+        for request, (_, reply) in self._investigations.items():
+            request.on_answer = None
+            self._unclear_reply = reply
+        self._investigations.clear()
+        self._comparison = None
+        if self._followed is not None:
+            self._conflicts.doubt_everything()
+        for echo in self._echoes.values():
+            echo.begin_again()
+
+    def _reconnect(self, inbound: Reconnected) -> None:
+        """Find out what became of the document at the server before anything else is sent."""
+        document = self._followed
+        if document is None or inbound.pushing:
+            # There is nothing to compare, or a push overwrites what is there.
+            self._unclear_reply = None
+            if not inbound.pushing:
+                self._resume(())
+            self._recovered(inbound, pushed=inbound.pushing)
+            return
+        request = self._comparison = Request(Ask.PULL, urgent=True)
+
+        def compare(answer: Reply) -> None:
+            if self._comparison is request:
+                self._compare(inbound, document, answer)
+
+        request.on_answer = compare
+        self._post(request)
+
+    def _compare(self, inbound: Reconnected, document: Document, answer: Reply) -> None:
+        """Go on where the lost connection has left off, if the server still has the session."""
+        assert self._recovery is not None
+        if not isinstance(answer, PullDocReply):
+            raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
+        snapshot = Snapshot(answer.content)
+        if not inbound.same_process or not snapshot.continues(document, self._conflicts.unanswered(ROOTS)):
+            if self._recovery.push_into_new_session:
+                self._start_over(inbound, document)
+            else:
+                self._recovery.give_up(None)
+            return
+        requests, reply = inbound.doubted, self._unclear_reply
+        self._unclear_reply = None
+        if not requests:
+            self._resume(())
+            self._reread_doubts()
+        else:
+            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
+            found = applied(requests, evidence, whole=reply is not None and not isinstance(reply, Error))
+            if reply is None:
+                self._judge_lost(requests, *found)
+            else:
+                self._judge(requests, reply, snapshot, found)
+        self._recovered(inbound, pushed=False)
+
+    def _judge_lost(self, requests: Group, certain: int, most: int) -> None:
+        """Send again what has not reached the server, and name what may have."""
+        if certain < most:
+            self._on_trouble(in_doubt(requests[certain:most]))
+        self._conclude(requests, requests[:most], None)
+
+    def _start_over(self, inbound: Reconnected, document: Document) -> None:
+        """Push our document into the session that the server has made anew."""
+        assert self._recovery is not None
+        for change in self._recovery.drop_changes():
+            self._conflicts.answered(change)
+            change.settle()
+        self._conflicts.answered_doubts(self._conflicts.take_doubts())
+        request = self._pushing(document)
+
+        def note(reply: Reply) -> None:
+            self._recovered(inbound, pushed=True)
+
+        request.on_answer = note
+        self._resume([(request,)])
+
+    def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
+        assert self._recovery is not None
+        self._recovery.recovered(Reconnection(attempts=inbound.attempts, seconds=inbound.seconds, pushed=pushed))
 
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
         doubts = self._rereads.pop(request, None)
@@ -426,9 +536,15 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
-        asked_by_engine = doubts is not None or investigated is not None
+        comparing = request is self._comparison
+        if comparing:
+            self._comparison = None
+        asked_by_engine = doubts is not None or investigated is not None or comparing
         if asked_by_engine and isinstance(error, ConnectionLost):
             return  # which the session reports itself
+        if comparing and error is not None and self._recovery is not None:
+            self._recovery.give_up(error)
+            return
         if error is not None and (request.ask is Ask.PATCH or request.abandoned or asked_by_engine):
             self._on_trouble(error)
 
@@ -438,6 +554,7 @@ class SyncEngine:
         self._rereads.clear()
         self._conflicts.clear()
         self._investigations.clear()
+        self._comparison = None
         self._blamed.clear()
         for request in unanswered:
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
+
+from .errors import ConnectionLost
+from .reconnecting import Reconnection
 
 __all__ = ["Trouble"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -16,11 +22,21 @@ class Trouble:
     Args:
         session_id: Names the session in the log.
         on_error: The program's own callback, told of each error at once; None for none.
+        on_disconnect: Told of a loss after which another connection is sought; None for nobody.
+        on_reconnect: Told when there is a connection again; None for nobody.
     """
 
-    def __init__(self, session_id: str, on_error: Callable[[Exception], object] | None) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        on_error: Callable[[Exception], object] | None,
+        on_disconnect: Callable[[ConnectionLost], object] | None = None,
+        on_reconnect: Callable[[Reconnection], object] | None = None,
+    ) -> None:
         self._session_id = session_id
         self._on_error = on_error
+        self._on_disconnect = on_disconnect
+        self._on_reconnect = on_reconnect
         self._errors: list[Exception] = []
 
     def note(self, error: Exception) -> None:
@@ -50,10 +66,29 @@ class Trouble:
                 first.add_note(f"Also: {type(error).__name__}: {error}")
             raise first
 
+    def tell_disconnection(self, loss: ConnectionLost) -> None:
+        """Tell the program that the connection was lost and another one is being sought.
+
+        Args:
+            loss: How it was lost.
+        """
+        self._call("on_disconnect", self._on_disconnect, loss)
+
+    def tell_reconnection(self, reconnection: Reconnection) -> None:
+        """Tell the program that there is a connection again.
+
+        Args:
+            reconnection: How it came about.
+        """
+        self._call("on_reconnect", self._on_reconnect, reconnection)
+
     def _tell(self, error: Exception) -> None:
-        if self._on_error is None:
+        self._call("on_error", self._on_error, error)
+
+    def _call(self, name: str, callback: Callable[[T], object] | None, news: T) -> None:
+        if callback is None:
             return
         try:
-            self._on_error(error)
+            callback(news)
         except Exception:
-            _log.exception("the on_error callback of session %s raised", self._session_id)
+            _log.exception("the %s callback of session %s raised", name, self._session_id)

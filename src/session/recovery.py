@@ -1,0 +1,30 @@
+"""What a sync engine needs of its session when there is a connection again after a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .reconnecting import Reconnection
+from .requests import Group
+
+__all__ = ["Recovery"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What is done after a reconnection.
+
+    Attributes:
+        push_into_new_session: Whether to push our document where the server has forgotten the session; otherwise the
+            session is given up.
+        give_up: Ends the session, because the documents cannot be compared, for which a reason is given, or because the
+            server's is that of another session.
+        drop_changes: Takes back all changes that are not answered, because a push carries them.
+        recovered: Told when the document is the server's again.
+    """
+
+    push_into_new_session: bool
+    give_up: Callable[[Exception | None], None]
+    drop_changes: Callable[[], Group]
+    recovered: Callable[[Reconnection], None]
