@@ -291,11 +291,12 @@ class FaultProxy:
         return f"ws://{HOST}:{self.port}{path.rstrip('/')}/ws"
 
     def arm(self, fault: Fault | None) -> None:
-        """Sets the fault that shall happen, once, and counts frames from none again."""
+        """Sets the fault that shall happen, once, lets everything pass and counts frames from none again."""
         self.frames = []
         self._passed.clear()
         self.happened.clear()
         self.release()
+        self.unblock()
         self._fault = fault
 
     def enter(self, phase: str) -> None:
@@ -375,7 +376,6 @@ class FaultProxy:
         for link in links:
             link.cancel()
         await asyncio.gather(*links, return_exceptions=True)
-        self._open.set()
 
     def _run(self) -> None:
         try:

@@ -121,7 +121,10 @@ class Evidence:
         theirs = _lists(_decoded(self._snapshot.attribute(key), tuple(self._buffers.values())))
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
-        return _replayed(theirs, events, later, here, _with_columns, _shows_columns)
+        found = _replayed(theirs, events, later, here, _with_columns, _shows_columns)
+        # What a replacement has made, nothing has been before it: or else it was no change.
+        replaced = {count for count, event in enumerate(events, 1) if event["kind"] not in _DATA_KINDS[1:]}
+        return frozenset(count for count in found if count + 1 not in found & replaced)
 
 
 def applied(group: Group, evidence: Evidence, *, whole: bool) -> tuple[int, int]:

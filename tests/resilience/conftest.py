@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from bokehwire.session.portal import Portal
+
 from ..proxy import FaultProxy
 from ..servers import LiveServer, TornadoServer
 from ..session.faces import Face
@@ -19,6 +21,12 @@ EVERYTHING = os.environ.get("BOKEHWIRE_FAULTS") == "all"
 
 _KINDS = ("blocking", "async", "io_loop") if EVERYTHING else ("blocking", "async")
 FACES = [(kind, transport) for kind in _KINDS for transport in ("tornado", "aiohttp")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def portal() -> None:
+    """The thread of blocking sessions, which stays once it has started, runs before any leak is looked for."""
+    Portal.current()
 
 
 @pytest.fixture(params=FACES, ids="-".join)

@@ -17,7 +17,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
-from bokehwire import BokehWireError, ConnectionLost
+from bokehwire import BokehWireError, ConnectionLost, Reconnect
 from bokehwire.session.portal import Portal
 
 from ..apps import model
@@ -105,13 +105,21 @@ class Exchange:
         server: Where it ends, whose application APP is `app`.
         proxy: What is between them, armed already.
         limits: The session's limits in time.
+        reconnect: Whether the session connects again after a loss.
 
     Attributes:
         errors: Each phase that failed, and how, in order.
         changes: What was changed by the program.
     """
 
-    def __init__(self, face: Face, server: LiveServer, proxy: FaultProxy, limits: Limits) -> None:
+    def __init__(
+        self,
+        face: Face,
+        server: LiveServer,
+        proxy: FaultProxy,
+        limits: Limits,
+        reconnect: bool | Reconnect = False,
+    ) -> None:
         self._face = face
         self._server = server
         self._proxy = proxy
@@ -125,6 +133,7 @@ class Exchange:
             connect_timeout=limits.connect,
             reply_timeout=limits.reply,
             close_timeout=limits.close,
+            reconnect=reconnect,
         )
 
     async def play(self, phase: str) -> bool:
@@ -193,6 +202,14 @@ class Exchange:
         if not any(change.name == "source" for change in self.changes):
             self._change("source", "data", {"x": np.arange(8.0), "z": np.arange(8) * 2})
         await do(self.session.force_roundtrip())
+
+    async def _stream(self) -> None:
+        """Adds rows in several messages, some of them joined; twice the same rows would be seen in their number."""
+        source = model(self.session.document, "source")
+        for number in range(4):
+            source.stream({"x": [number], "y": [number / 2]})
+        await do(self.session.force_roundtrip())
+        assert len(source.data["x"]) == 8
 
     async def _round_trip(self) -> None:
         await do(self.session.force_roundtrip())
