@@ -47,6 +47,7 @@ class Conflicts:
         self._asked: set[Key] = set()
         self._everything_doubted = False
         self._everything_asked = 0
+        self._comparing = False
 
     @property
     def is_idle(self) -> bool:
@@ -116,7 +117,8 @@ class Conflicts:
         replaces = latest.change is not None and latest.change.replaces
         if replaces and (latest.sent_after is None or latest.sent_after >= number):
             return Verdict.STALE
-        self._doubts.add(key)
+        if not self._comparing:
+            self._doubts.add(key)
         return Verdict.DOUBT
 
     def doubt(self, key: Key | None) -> None:
@@ -131,6 +133,18 @@ class Conflicts:
     def doubt_everything(self) -> None:
         """Put the whole document in doubt, because changes of the server may never have reached us."""
         self._everything_doubted = True
+
+    def begin_comparing(self) -> None:
+        """Put everything in doubt until the documents have been compared, because the connection was lost.
+
+        What the server changes meanwhile contests nothing: the comparison will show it, and it may be what was under
+        way, which the server has taken late and tells us of as of anybody's change.
+        """
+        self._everything_doubted = self._comparing = True
+
+    def end_comparing(self) -> None:
+        """Note that the documents have been compared; what is in doubt stays so until the server has been asked."""
+        self._comparing = False
 
     def take_doubts(self) -> Doubts:
         """Give out what is in doubt and can be asked for now, because none of our changes to it is under way."""
@@ -177,6 +191,7 @@ class Conflicts:
         self._unanswered.clear()
         self._doubts.clear()
         self._asked.clear()
+        self._comparing = False
         self._everything_doubted = False
         self._everything_asked = 0
 

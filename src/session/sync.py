@@ -434,7 +434,7 @@ class SyncEngine:
         self._investigations.clear()
         self._comparison = None
         if self._followed is not None:
-            self._conflicts.doubt_everything()
+            self._conflicts.begin_comparing()
         for echo in self._echoes.values():
             echo.begin_again()
 
@@ -444,18 +444,29 @@ class SyncEngine:
         if document is None or inbound.pushing:
             # There is nothing to compare, or a push overwrites what is there.
             self._unclear_reply = None
+            self._conflicts.end_comparing()
             if not inbound.pushing:
                 self._resume(())
             self._recovered(inbound, pushed=inbound.pushing)
             return
-        request = self._comparison = Request(Ask.PULL, urgent=True)
+        # What the server has got over the old connection it may not have read yet when it accepts the new one.
+        fence = Request(Ask.ROUND_TRIP, urgent=True)
+        request = Request(Ask.PULL, urgent=True)
+
+        def ask(answer: Reply) -> None:
+            if self._comparison is fence:
+                self._comparison = request
+                self._post(request)
 
         def compare(answer: Reply) -> None:
             if self._comparison is request:
+                self._comparison = None
+                self._conflicts.end_comparing()
                 self._compare(inbound, document, answer)
 
-        request.on_answer = compare
-        self._post(request)
+        fence.on_answer, request.on_answer = ask, compare
+        self._comparison = fence
+        self._post(fence)
 
     def _compare(self, inbound: Reconnected, document: Document, answer: Reply) -> None:
         """Go on where the lost connection has left off, if the server still has the session."""
@@ -515,6 +526,7 @@ class SyncEngine:
         investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)
         blamed = self._blamed.pop(request, None)
+        comparing = request is self._comparison
         if isinstance(reply, Error):
             error = refusal(request, reply)
             if request.ask is Ask.PATCH:
@@ -536,13 +548,11 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
-        comparing = request is self._comparison
-        if comparing:
-            self._comparison = None
         asked_by_engine = doubts is not None or investigated is not None or comparing
         if asked_by_engine and isinstance(error, ConnectionLost):
             return  # which the session reports itself
         if comparing and error is not None and self._recovery is not None:
+            self._comparison = None
             self._recovery.give_up(error)
             return
         if error is not None and (request.ask is Ask.PATCH or request.abandoned or asked_by_engine):
