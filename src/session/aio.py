@@ -19,6 +19,7 @@ from .channel import Channel
 from .checks import check_mapping, check_model, check_numbers, check_size, check_token, check_wait, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
+from .endings import describe_late
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
 from .lifeline import Lifeline, weakly
 from .loop_runner import LoopRunner
@@ -269,12 +270,12 @@ class AsyncClientSession:
         self._runner.pump()
         try:
             unconfirmed = await self._hang_up(reason)
-        finally:
             self._runner.pump()
+            self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
+        finally:
             self._engine.detach()
             self._runner.release()
             self._finalizer.detach()  # what it holds on to may lead back here, by way of the program's on_error
-        self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
         self._trouble.raise_first()
 
     def check_connection_errors(self) -> None:
@@ -486,8 +487,8 @@ class AsyncClientSession:
     def _note_undelivered(self, unconfirmed: tuple[str, ...]) -> None:
         """Keep what closing could not deliver for the program, unless it has been told."""
         if self._loss is not None:
-            if self._loss.unconfirmed and not self._loss_raised:
-                self._trouble.note(self._loss)
+            if not self._loss_raised and (self._loss.unconfirmed or self._engine.late_changes):
+                self._trouble.note(self._told(self._loss))
         elif unconfirmed:
             self._trouble.note(
                 SessionClosed(
@@ -590,7 +591,8 @@ class AsyncClientSession:
             request.abandoned = True
             raise self._reply_timeout_of(request.ask.value)
         if request.error is not None:
-            self._loss_raised = self._loss_raised or request.error is self._loss
+            if self._loss is not None and request.error is self._loss:
+                self._raise_loss(self._loss)
             raise request.error
         assert request.reply is not None
         return request.reply
@@ -674,8 +676,15 @@ class AsyncClientSession:
             self._raise_loss(self._loss)
 
     def _raise_loss(self, loss: ConnectionLost) -> NoReturn:
-        self._loss_raised = True
+        loss = self._loss = self._told(loss)
         raise loss.with_traceback(None)
+
+    def _told(self, loss: ConnectionLost) -> ConnectionLost:
+        """Give a loss with all that it has cost, for the program to be told; from then on its document is its own."""
+        complete = describe_late(loss, self._engine.late_changes)
+        self._engine.detach()
+        self._loss_raised = True
+        return complete
 
     def _require_connection(self) -> Channel:
         self._check()

@@ -13,6 +13,7 @@ __all__ = [
     "describe_forgotten",
     "describe_full",
     "describe_given_up",
+    "describe_late",
     "describe_loss",
     "describe_refusal",
     "describe_too_late",
@@ -181,6 +182,25 @@ def describe_full(url: str, request: Request, size: int, limit: int) -> PendingL
         size=size,
         limit=limit,
     )
+
+
+def describe_late(loss: ConnectionLost, late: Sequence[str]) -> ConnectionLost:
+    """Add to a loss what was changed after it, before the program had been told.
+
+    Args:
+        loss: The loss.
+        late: The changes, each as a short text.
+
+    Returns:
+        The same error if there are none, else one like it that names them too.
+    """
+    if not late:
+        return loss
+    more = " ..." if len(late) > _SHOWN else ""
+    text = f"{loss} Changes made after that, which were never sent: {'; '.join(late[:_SHOWN])}{more}."
+    again = type(loss)(text, code=loss.code, reason=loss.reason, unconfirmed=(*loss.unconfirmed, *late))
+    again.__cause__ = loss.__cause__
+    return again
 
 
 def describe_too_late(url: str, request: Request) -> ConnectionLost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -65,9 +66,15 @@ class LoopRunner:
         try:
             self._handle(inbound)
         except (KeyboardInterrupt, SystemExit) as interruption:
-            # Raised by a handler of the program. It must leave the loop, and must not end the reader on its way.
+            # By Ctrl-C, or a handler of the program. It must leave the loop, and must not end the reader on its way.
             asyncio.get_running_loop().call_soon(_raise, interruption)
+            self._handle_again(inbound)
         self._notify()
+
+    def _handle_again(self, inbound: Inbound) -> None:
+        """Handle what was interrupted once more, which the engine knows: nobody can tell how far it had come."""
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            self._handle(inbound)
 
     def pump(self) -> None:
         """Do nothing: what arrives is handled at once."""

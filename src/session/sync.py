@@ -29,6 +29,7 @@ from .echo import PushEcho
 from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
 from .evidence import Evidence, applied
 from .identity import Acquaintance
+from .late import LateChanges
 from .reconnecting import Reconnection
 from .recovery import Recovery
 from .refusals import dropped, in_doubt, raised_after, refusal, undecided
@@ -92,6 +93,7 @@ class SyncEngine:
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
+        self._late: LateChanges | None = None  # since the connection was lost for good
         self._blamed: dict[Request, tuple[Request, Error]] = {}
 
     @property
@@ -139,6 +141,8 @@ class SyncEngine:
             DocumentInUse: The document belongs to another open session.
             DuplicateModelId: Two models have the same id.
         """
+        if self._followed is not document:
+            self.detach()  # from one whose push was never answered
         newly_followed = self._followed is None
         self._follow(document)
         try:
@@ -149,7 +153,8 @@ class SyncEngine:
             raise
 
         def adopt(reply: Reply) -> None:
-            self._document = document
+            if self._followed is document:
+                self._document = document
 
         request.on_answer = adopt
         self._post(request)
@@ -205,9 +210,15 @@ class SyncEngine:
         """
         return may_remove(self._followed, patch.content)
 
+    @property
+    def late_changes(self) -> tuple[str, ...]:
+        """The changes made since the connection was lost for good, until the document was let go of."""
+        return () if self._late is None else self._late.names
+
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
         document, self._followed = self._followed, None
+        self._late = None
         self._schedule.replace(())
         if document is not None:
             del _owners[document]
@@ -230,6 +241,9 @@ class SyncEngine:
         """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
         setter: object = event.setter
         if setter is self or self._is_part_of_replacing(event):
+            return
+        if self._late is not None:
+            self._late.add(event)
             return
         self._acquaintance.introduce_event(event.document, event)
         change = classify(event)
@@ -297,6 +311,11 @@ class SyncEngine:
 
     def _receive(self, message: PatchDoc, number: int) -> None:
         """Apply those changes from the server that count."""
+        if number <= self._handled:
+            # An interruption, as by Ctrl-C, has come between; how far it was applied nobody knows.
+            self._conflicts.doubt_everything()
+            self._reread_doubts()
+            return
         self._handled = number
         document = self._followed
         if document is None:
@@ -380,6 +399,8 @@ class SyncEngine:
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""
+        if any(requests == asked for asked, _ in self._investigations.values()):
+            return  # an interruption has come between, and this is the second time
         refused = isinstance(reply, Error)
         if not refused and not self._departures.concern(requests):
             self._conclude(requests, requests, reply)
@@ -559,7 +580,12 @@ class SyncEngine:
             self._on_trouble(error)
 
     def _lose(self, error: Exception | None, unanswered: tuple[Request, ...]) -> None:
-        self.detach()
+        if error is None:
+            self.detach()
+        elif self._late is None:
+            # Until the program has been told, it may go on changing a document that nothing is sent of any more.
+            self._late = LateChanges()
+            self._schedule.replace(())
         self._echoes.clear()
         self._rereads.clear()
         self._conflicts.clear()

@@ -102,8 +102,10 @@ class ThreadRunner:
         try:
             if not self._inbox:
                 return False
+            # An interruption, as by Ctrl-C, may come anywhere here: what is handled twice the engine knows.
             with self._inside_handler():
-                self._handle(self._inbox.popleft())
+                self._handle(self._inbox[0])
+            self._inbox.popleft()
         finally:
             self._handling.release()
         self._wake()  # another thread may wait for what this has changed
