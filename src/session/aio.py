@@ -26,7 +26,7 @@ from .loop_runner import LoopRunner
 from .reconnecting import Reconnect, Reconnection, checked_policy
 from .recovery import Recovery
 from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reply, Request
-from .runner import Runner
+from .runner import Runner, is_over
 from .show import BrowserTarget, open_page
 from .sync import SyncEngine
 from .trouble import Trouble
@@ -75,6 +75,8 @@ class AsyncClientSession:
             the server has, and sent again only where it lacks them; changes made meanwhile are kept and sent then.
         on_disconnect: Called with the `ConnectionLost` when the connection was lost and another one is being sought.
         on_reconnect: Called with a `Reconnection` when the session is connected again and its document is the server's.
+        max_inbox_size: How many bytes of changes from the server may wait, in a blocking session without `io_loop`,
+            until a call looks at them. Beyond that the connection is closed, and the next call raises an `InboxFull`.
 
     Raises:
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
@@ -102,9 +104,11 @@ class AsyncClientSession:
         reconnect: bool | Reconnect = False,
         on_disconnect: Callable[[ConnectionLost], object] | None = None,
         on_reconnect: Callable[[Reconnection], object] | None = None,
+        max_inbox_size: int = 64 * 1024 * 1024,
         _runner: Runner | None = None,
     ) -> None:
-        check_size(max_message_size)
+        check_size("max_message_size", max_message_size)
+        check_size("max_inbox_size", max_inbox_size)
         check_mapping("arguments", arguments)
         check_mapping("headers", headers)
         check_numbers(
@@ -119,6 +123,7 @@ class AsyncClientSession:
         self._transport = resolve(transport)
         self._arguments = arguments
         self._max_message_size = max_message_size
+        self._max_inbox_size = max_inbox_size
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
         self._headers = headers
@@ -520,6 +525,7 @@ class AsyncClientSession:
             timeout=self._connect_timeout,
             deliver=self._runner.deliver,
             may_remove=self._engine.may_remove,
+            full=is_over(self._runner, self._max_inbox_size),
             reconnect=self._policy,
             renew=weakly(self._options),
         )

@@ -31,6 +31,7 @@ class Channel:
         timeout: How long the whole of connecting may take, up to the server's ACK, in seconds; None for ever.
         deliver: Told of everything that arrives, in order, on the loop. The last call brings a `Lost`.
         may_remove: Says whether a change from the server may take a model out of the document. Called on the loop.
+        full: Says whether too many changes wait to be handled, which ends the channel. Called on the loop.
         reconnect: How to connect again after a loss; None not to.
         renew: Makes new options, with a new token, for each further connection; None when nobody needs one any more.
     """
@@ -43,6 +44,7 @@ class Channel:
         timeout: float | None,
         deliver: Callable[[Inbound], None],
         may_remove: Callable[[PatchDoc], bool],
+        full: Callable[[], bool] = lambda: False,
         reconnect: Reconnect | None = None,
         renew: Callable[[], ConnectionOptions | None] = lambda: None,
     ) -> None:
@@ -50,6 +52,7 @@ class Channel:
         self._options = options
         self._timeout = timeout
         self._deliver = deliver
+        self._full = full
         self._policy = reconnect
         self._renew = renew
         self._outbox = Outbox(may_remove)
@@ -98,6 +101,7 @@ class Channel:
             options,
             self._outbox,
             deliver=self._deliver,
+            full=self._full,
             progressed=self._settled.set,
             ended=self._lost,
         )

@@ -31,17 +31,18 @@ def check_numbers(**numbers: object) -> None:
             raise ValueError(f"{name} must be a number above 0, not {value!r}.")
 
 
-def check_size(size: object) -> None:
-    """Refuse what cannot be the largest size of a message.
+def check_size(name: str, size: object) -> None:
+    """Refuse what cannot be a limit in bytes.
 
     Args:
-        size: What the caller gave as `max_message_size`, in bytes.
+        name: The name of the parameter.
+        size: What the caller gave.
 
     Raises:
         ValueError: It is not a whole number from 1 to `sys.maxsize`.
     """
     if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= sys.maxsize:
-        raise ValueError(f"max_message_size must be a whole number of bytes, from 1 to {sys.maxsize}, not {size!r}.")
+        raise ValueError(f"{name} must be a whole number of bytes, from 1 to {sys.maxsize}, not {size!r}.")
 
 
 def check_mapping(name: str, value: object) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..protocol import ProtocolError
+from ..protocol.errors import INTERNAL_ERROR
 from ..transports import ConnectionClosed, MessageTooBig, WebSocketViolation
-from .errors import ConnectionLost, NotABokehServer, PendingLimitExceeded, SessionLost, SessionRefused
+from .errors import ConnectionLost, InboxFull, NotABokehServer, PendingLimitExceeded, SessionLost, SessionRefused
 from .requests import Request
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "describe_loss",
     "describe_refusal",
     "describe_too_late",
+    "inbox_full",
 ]
 
 ABNORMAL = 1006
@@ -70,6 +72,9 @@ def describe_loss(url: str, fault: BaseException, pending: Sequence[Request]) ->
     Returns:
         The error, naming the changes that were not confirmed, with the fault as its cause.
     """
+    if isinstance(fault, InboxFull):
+        names = _changes(pending)
+        return InboxFull(f"{fault}{_named(names)}", code=fault.code, reason=fault.reason, unconfirmed=names)
     code, reason = _code_and_reason(fault)
     text = f"the connection to {url} was lost with close code {code}"
     text += f": {reason.rstrip('.')}." if reason else "."
@@ -84,6 +89,22 @@ def describe_loss(url: str, fault: BaseException, pending: Sequence[Request]) ->
     if isinstance(fault, Exception):
         loss.__cause__ = fault
     return loss
+
+
+def inbox_full(url: str) -> InboxFull:
+    """Say that more has arrived than may wait for the program to look.
+
+    Args:
+        url: The URL connected to.
+
+    Returns:
+        The error.
+    """
+    text = (
+        f"the connection to {url} was closed, because more changes have arrived than may wait here (max_inbox_size). "
+        "Look at the session more often - session.document, or any call, applies them -, or raise the limit."
+    )
+    return InboxFull(text, code=INTERNAL_ERROR, reason="the client does not keep up")
 
 
 def _code_and_reason(fault: BaseException) -> tuple[int, str]:

@@ -17,6 +17,7 @@ __all__ = [
     "ConnectionLost",
     "DocumentInUse",
     "DuplicateModelId",
+    "InboxFull",
     "NotABokehServer",
     "PatchRejected",
     "PendingLimitExceeded",
@@ -67,6 +68,10 @@ class ConnectionLost(BokehWireError, RuntimeError):
 
 class SessionLost(ConnectionLost):
     """After a reconnection the server turned out to have a new session under the same id, as after a restart."""
+
+
+class InboxFull(ConnectionLost):
+    """More changes from the server have arrived than may wait for a call to look; the connection was closed."""
 
 
 class PendingLimitExceeded(BokehWireError, RuntimeError):

@@ -22,9 +22,10 @@ from ..protocol import (
     Ready,
     ReplyReceived,
 )
+from ..protocol.errors import INTERNAL_ERROR
 from ..transports import ConnectionClosed, ConnectionOptions, ConnectTimeout, Transport, WebSocket
-from .endings import describe_refusal
-from .errors import NotABokehServer
+from .endings import describe_refusal, inbox_full
+from .errors import InboxFull, NotABokehServer
 from .outbox import Outbox
 from .requests import Answered, Ask, Doubted, Group, Inbound, Patched
 
@@ -41,6 +42,7 @@ class Link:
         options: Where to and how; the subprotocols are "bokeh" and the session's token.
         outbox: What to send, and what is waiting for an answer. It outlives the link.
         deliver: Told of everything that arrives, in order.
+        full: Called after each delivered change; says whether too many wait to be handled, which ends the connection.
         progressed: Called after each answer of the server.
         ended: Told once why the connection is over, from the moment on that the server has acknowledged the session,
             unless this side has closed or dropped it. What is no Exception has interrupted the loop.
@@ -53,6 +55,7 @@ class Link:
         outbox: Outbox,
         *,
         deliver: Callable[[Inbound], None],
+        full: Callable[[], bool],
         progressed: Callable[[], None],
         ended: Callable[[BaseException], None],
     ) -> None:
@@ -60,6 +63,7 @@ class Link:
         self._options = options
         self._outbox = outbox
         self._deliver = deliver
+        self._full = full
         self._progressed = progressed
         self._tell_end = ended
         self._connection = Connection(limits=Limits(max_message_size=options.max_message_size, max_pending=None))
@@ -70,6 +74,7 @@ class Link:
         self._fault: BaseException | None = None
         self._abandoned = False
         self._first_id = self._last_id = ""
+        self._size = 0  # of the frames of the message that is being read
 
     @property
     def is_open(self) -> bool:
@@ -170,9 +175,11 @@ class Link:
         try:
             while True:
                 for frame in await socket.receive():
+                    self._size += len(frame)
                     event = self._connection.receive_frame(frame)
                     if event is not None:
                         self._take(event, acknowledged)
+                        self._size = 0
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
             self._end(interruption)
             socket.abort()
@@ -193,6 +200,8 @@ class Link:
         """Let go of a connection that has ended or has to end, telling the peer what it did wrong."""
         if isinstance(fault, ProtocolError):
             await socket.close(fault.close_code, "protocol error")
+        elif isinstance(fault, InboxFull):
+            await socket.close(INTERNAL_ERROR, fault.reason)
         socket.abort()
         for task in self._tasks[1:]:  # the writer; the reader is about to return
             task.cancel()
@@ -201,7 +210,9 @@ class Link:
         match event:
             case PatchReceived(message=message):
                 self._last_id = message.msgid
-                self._deliver(Patched(message, self._outbox.changed(message)))
+                self._deliver(Patched(message, self._outbox.changed(message), self._size))
+                if self._full():
+                    raise inbox_full(self._options.url)
             case ReplyReceived(reqid=reqid, message=message):
                 self._last_id = message.msgid
                 group, doubtful = self._outbox.answered(reqid, message)

@@ -45,6 +45,11 @@ class LoopRunner:
         """Whether the session's loop is closed."""
         return self._loop is not None and self._loop.is_closed()
 
+    @property
+    def backlog(self) -> int:
+        """Nothing: what arrives is handled at once."""
+        return 0
+
     def check(self) -> None:
         """Raise UsageError when another loop than the session's is running."""
         if self._loop is not None and asyncio.get_running_loop() is not self._loop:

@@ -27,3 +27,4 @@ class SessionOptions(TypedDict, total=False):
     reconnect: bool | Reconnect
     on_disconnect: Callable[[ConnectionLost], object] | None
     on_reconnect: Callable[[Reconnection], object] | None
+    max_inbox_size: int

@@ -147,11 +147,13 @@ class Patched:
 
     Attributes:
         message: The changes.
-        number: Which of the server's PATCH-DOC messages on this connection it is, counted from 1.
+        number: Which of the server's PATCH-DOC messages of this session it is, counted from 1.
+        size: Its bytes, about, as they came over the wire.
     """
 
     message: PatchDoc
     number: int
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from .channel import Channel
 from .errors import UsageError
 from .requests import Inbound
 
-__all__ = ["Handler", "Runner", "Trouble", "run_to_end"]
+__all__ = ["Handler", "Runner", "Trouble", "is_over", "run_to_end"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,10 @@ class Runner(Protocol):
     @property
     def is_dead(self) -> bool:
         """Whether the loop that carried the connection is closed, so that nothing can be awaited there any more."""
+
+    @property
+    def backlog(self) -> int:
+        """The bytes of changes that have arrived and wait to be handled. Any thread may ask."""
 
     def check(self) -> None:
         """Raise UsageError when the calling code is not where this runner can serve it."""
@@ -68,6 +72,16 @@ class Runner(Protocol):
         Returns:
             The true value, or None when the time is up.
         """
+
+
+def is_over(runner: Runner, limit: int) -> Callable[[], bool]:
+    """Make a function that says whether more waits for a session to handle than may.
+
+    Args:
+        runner: The session's runner.
+        limit: Bytes.
+    """
+    return lambda: runner.backlog > limit
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:

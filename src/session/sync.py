@@ -187,7 +187,7 @@ class SyncEngine:
             inbound: What arrived.
         """
         match inbound:
-            case Patched(message, number):
+            case Patched(message=message, number=number):
                 self._receive(message, number)
             case Answered(requests, reply, error):
                 for request in requests:

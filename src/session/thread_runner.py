@@ -14,7 +14,7 @@ from .callbacks import CallbackSchedule, DueCallback
 from .channel import Channel
 from .errors import UsageError
 from .portal import Portal
-from .requests import Inbound
+from .requests import Inbound, Patched
 from .runner import Handler, Trouble
 
 __all__ = ["ThreadRunner"]
@@ -29,6 +29,8 @@ class ThreadRunner:
 
     def __init__(self) -> None:
         self._inbox: deque[Inbound] = deque()
+        self._arrived = 0  # bytes of changes, ever; counted by the portal's thread alone
+        self._handled = 0  # of these; counted by whichever thread handles
         self._news = threading.Condition()
         self._handling = threading.RLock()  # what arrives is handled by one thread at a time, in order
         self._here = threading.local()  # how deep this thread is inside handlers
@@ -50,6 +52,11 @@ class ThreadRunner:
         """Whether the portal is gone; it stays as long as the interpreter."""
         return False
 
+    @property
+    def backlog(self) -> int:
+        """The bytes of changes that have arrived and that no thread has looked at."""
+        return self._arrived - self._handled
+
     def check(self) -> None:
         """Allow any thread."""
 
@@ -63,6 +70,8 @@ class ThreadRunner:
 
     def deliver(self, inbound: Inbound) -> None:
         """Keep what arrived until the document's thread looks."""
+        if isinstance(inbound, Patched):
+            self._arrived += inbound.size
         self._inbox.append(inbound)
         self._wake()
 
@@ -103,9 +112,12 @@ class ThreadRunner:
             if not self._inbox:
                 return False
             # An interruption, as by Ctrl-C, may come anywhere here: what is handled twice the engine knows.
+            inbound = self._inbox[0]
             with self._inside_handler():
-                self._handle(self._inbox[0])
+                self._handle(inbound)
             self._inbox.popleft()
+            if isinstance(inbound, Patched):
+                self._handled += inbound.size
         finally:
             self._handling.release()
         self._wake()  # another thread may wait for what this has changed

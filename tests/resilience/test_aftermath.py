@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from bokeh.document import Document
 
-from bokehwire import ConnectionLost, ReplyTimeout
+from bokehwire import ConnectionLost, InboxFull, ReplyTimeout
 
 from ..apps import model
+from ..leaks import no_leaks
 from ..live import LiveServer
 from ..proxy import Action, Direction, Fault, FaultProxy, Position
 from ..session.faces import Face, contents, do
@@ -56,6 +59,31 @@ def test_pushing_another_document_after_a_push_that_timed_out(
         assert exchange_server.call(lambda: there.title) == "changed"
 
     face.play(scenario)
+
+
+@pytest.mark.parametrize("transport", ["tornado", "aiohttp"])
+def test_a_program_that_does_not_look_has_a_limit(
+    transport: str, exchange_server: LiveServer, proxy: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        proxy.arm(None)
+
+        def write(number: int, there: Document) -> None:
+            model(there, "note").text = f"{number:1000}"
+
+        session = await face.pull(url=proxy.url(APP), max_inbox_size=20_000)
+        note = model(session.document, "note")
+        for number in range(100):
+            exchange_server.edit(session.id, partial(write, number), APP)
+        while exchange_server.connection_count():
+            pass  # it is looked for in the server's own thread
+        with pytest.raises(InboxFull, match="max_inbox_size") as caught:
+            await do(session.force_roundtrip())
+        assert caught.value.code == 1011
+        assert 10 < int(note.text) < 40  # what had room was applied
+
+    with no_leaks():
+        Face("blocking", transport).play(scenario)
 
 
 @pytest.mark.parametrize("kind", ["blocking", "io_loop"])

@@ -462,6 +462,8 @@ def test_an_expired_token(server: LiveServer, face: Face) -> None:
         ({"reply_timeout": float("nan")}, ValueError, "reply_timeout"),
         ({"reply_timeout": 10**400}, ValueError, "reply_timeout"),
         ({"max_message_size": "1"}, ValueError, "max_message_size"),
+        ({"max_inbox_size": 0}, ValueError, "max_inbox_size"),
+        ({"reconnect": 3}, TypeError, "reconnect must be True, False or a Reconnect"),
         ({"max_message_size": None}, ValueError, "max_message_size"),
         ({"max_message_size": 0}, ValueError, "max_message_size"),
         ({"max_message_size": True}, ValueError, "max_message_size"),
