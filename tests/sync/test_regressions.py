@@ -1,0 +1,100 @@
+"""The smallest runs in which the two sides once ended different."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from .edits import Edit
+from .world import World
+
+
+class MakeWorld(Protocol):
+    def __call__(self, clients: int = 1, *, reactions: bool = False, answers: bool = False) -> World: ...
+
+
+@pytest.fixture
+def make_world() -> Iterator[MakeWorld]:
+    worlds: list[World] = []
+
+    def make(clients: int = 1, *, reactions: bool = False, answers: bool = False) -> World:
+        worlds.append(World(clients, reactions=reactions, answers=answers))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+def test_a_new_model_beside_one_of_the_server_that_has_its_id(make_world: MakeWorld) -> None:
+    """Bokeh collects the models of a value by their ids, and so leaves out the second of two that share one."""
+    world = make_world()
+    world.edit_here(0, Edit("nest"))
+    world.quiet()
+
+
+NEW_MODELS = [Edit("append"), Edit("nest"), Edit("add_root"), Edit("icon", 0, 1), Edit("switch_source")]
+kinds = pytest.mark.parametrize("edit", NEW_MODELS, ids=lambda edit: edit.kind)
+
+
+@kinds
+def test_a_new_model_of_the_server_reaches_every_client(make_world: MakeWorld, edit: Edit) -> None:
+    """Bokeh 3.9's server writes a new model out to one client only, and a reference to it to the others."""
+    world = make_world(3)
+    world.edit_there(edit)
+    world.quiet()
+
+
+@kinds
+@pytest.mark.parametrize("maker", [0, 1, 2])
+def test_a_new_model_of_a_client_reaches_every_other(make_world: MakeWorld, maker: int, edit: Edit) -> None:
+    """Bokeh 3.9's server writes it out to one of the others only, that of 3.10 and 4.0 to none of them."""
+    world = make_world(3)
+    world.edit_here(maker, edit)
+    world.quiet()
+
+
+def test_changes_of_a_model_that_came_as_a_reference(make_world: MakeWorld) -> None:
+    world = make_world(3)
+    for _ in range(2):
+        world.edit_there(Edit("append"))
+        world.edit_here(1, Edit("append"))
+        world.edit_there(Edit("text", 2))
+        world.edit_there(Edit("text", 3))
+    world.quiet()
+
+
+# A change of ours puts a model in a second place, while the server takes it out of the first.
+
+
+def test_a_change_of_a_model_whose_place_is_gone_is_named(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.edit_here(0, Edit("append", 1))
+    world.settle()
+    world.edit_there(Edit("drop", 0, 0))
+    world.edit_here(0, Edit("text", 2))
+    world.quiet()
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_what_surrounds_a_refused_change_is_applied_once(make_world: MakeWorld, before: int, after: int) -> None:
+    world = make_world(2)
+    surroundings = [Edit("message"), Edit("stream"), Edit("text", 1), Edit("title")]
+    for edit in [*surroundings * before, Edit("poison"), *surroundings * after]:
+        world.edit_here(0, edit)
+    world.quiet()
+    assert sum(what == "note" for what, _ in world.applied) == before + after
+
+
+def test_what_surrounds_a_dropped_change_is_applied_once(make_world: MakeWorld) -> None:
+    world = make_world(2)
+    world.edit_here(0, Edit("message"))
+    world.edit_here(0, Edit("label"))
+    world.edit_here(0, Edit("stream"))
+    world.edit_here(0, Edit("message"))
+    world.edit_there(Edit("drop", 0, 1))  # the button, whose label is under way
+    world.quiet()
+    assert sum(what == "note" for what, _ in world.applied) == 2
