@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from bokeh.model.util import visit_value_and_its_immediate_references
 
 from .wire_objects import objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
+    from bokeh.model import Model
 
     from .requests import Group, Request
 
@@ -56,12 +59,22 @@ class Departures:
             content: The decoded content of the change.
             number: Its number.
         """
-        before = set(document.models) if may_remove(document, content) else set()
+        events = content.get("events") if isinstance(content, dict) else None
+        removing = [event for event in events if _may_remove(document, event)] if isinstance(events, list) else []
+        places = {place for event in removing if (place := _place(event)) is not None}
+        before = {
+            model: [str(part.id) for part in model.references()]
+            for models in map(partial(_placed, document), places)
+            for model in models
+        }
         try:
             yield
         finally:
-            for model in before.difference(document.models):
-                self._gone[str(model.id)] = number
+            after = {model for models in map(partial(_placed, document), places) for model in models}
+            # They may have a second place here, which a change of ours gave them that the server has not had yet.
+            for model, identities in before.items():
+                if model not in after:
+                    self._gone.update(dict.fromkeys(identities, number))
 
     def concern(self, requests: Group) -> bool:
         """Say whether any of some changes may refer to a model that was removed since the first of them was made.
@@ -98,6 +111,29 @@ def _may_remove(document: Document, event: Any) -> bool:
             return bool(getattr(descriptor, "has_ref", True))  # unknown here, or an alias: it may
         case _:
             return False
+
+
+def _place(event: Any) -> tuple[str, str | None] | None:
+    """Give what a change takes models out of: a model's property, or with no name a root itself."""
+    match event:
+        case {"kind": "RootRemoved", "model": {"id": str(identity)}}:
+            return identity, None
+        case {"model": {"id": str(identity)}, "attr": str(attr)}:
+            return identity, attr
+        case _:
+            return None
+
+
+def _placed(document: Document, place: tuple[str, str | None]) -> set[Model]:
+    """Give the models that are in a place, without those that are in them."""
+    identity, attr = place
+    model = document.models.get_by_id(cast(Any, identity))
+    models: set[Model] = set()
+    if model is not None and attr is not None:
+        visit_value_and_its_immediate_references(getattr(model, attr, None), models.add)
+    elif model in document.roots:
+        models.add(model)
+    return models
 
 
 def refers_to_strangers(document: Document, events: list[Any]) -> bool:

@@ -67,6 +67,22 @@ def test_changes_of_a_model_that_came_as_a_reference(make_world: MakeWorld) -> N
 
 
 # A change of ours puts a model in a second place, while the server takes it out of the first.
+MOVES = {
+    "promote": (Edit("promote", 0), Edit("drop", 0, 1)),
+    "share": (Edit("share", 1, 0), Edit("drop", 0, 1)),
+    "tag_model": (Edit("tag_model", 1, 3), Edit("drop", 0, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_a_model_that_the_server_lets_go_of_while_we_put_it_elsewhere(make_world: MakeWorld, kind: str) -> None:
+    """The server has seen the model and it is gone, so it drops our change, and says OK."""
+    world = make_world()
+    ours, theirs = MOVES[kind]
+    world.edit_here(0, ours)
+    world.settle()
+    world.edit_there(theirs)
+    world.quiet()
 
 
 def test_a_change_of_a_model_whose_place_is_gone_is_named(make_world: MakeWorld) -> None:
