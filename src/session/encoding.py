@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["Encoded", "describe_wire_event", "encode_document", "encode_event", "to_bokeh"]
+    from .identity import Acquaintance
+
+__all__ = ["Encoded", "describe_wire_event", "encode_columns", "encode_document", "encode_event", "to_bokeh"]
 
 _encoder = msgspec.json.Encoder()
 _SAFE_INT = 2**53
@@ -42,10 +44,12 @@ class Encoded(NamedTuple):
     Attributes:
         content: The JSON value, already encoded.
         buffers: The binary buffers it refers to by id.
+        returns: Whether it writes out a model that was in the document before.
     """
 
     content: msgspec.Raw
     buffers: tuple[Buffer, ...]
+    returns: bool = False
 
 
 class _WireSerializer(Serializer):
@@ -79,7 +83,7 @@ def _is_plain(value: object) -> bool:
             return type(value) is str
 
 
-def encode_event(document: Document, event: DocumentPatchedEvent) -> Encoded:
+def encode_event(document: Document, event: DocumentPatchedEvent, acquaintance: Acquaintance) -> Encoded:
     """Encode one change of a document as it stands now.
 
     Models that the other side does not know yet are written out whole, all others as references.
@@ -87,6 +91,7 @@ def encode_event(document: Document, event: DocumentPatchedEvent) -> Encoded:
     Args:
         document: The document the event belongs to.
         event: The change.
+        acquaintance: Knows which models the other side has.
 
     Returns:
         One element of a PATCH-DOC's "events", with its buffers.
@@ -99,12 +104,28 @@ def encode_event(document: Document, event: DocumentPatchedEvent) -> Encoded:
         content = {"kind": "ModelChanged", "model": event.model.ref, "attr": event.attr, "new": event.new}
         return Encoded(_encode(content), ())
     if kind in _COLUMN_EVENTS:
-        serializer = _WireSerializer()  # columns hold no models
-        return serializer.finish(serializer.encode(event))
-    serializer = _WireSerializer(references=document.models.synced_references)
+        return encode_columns(event)
+    shared = acquaintance.shared(document)
+    serializer = _WireSerializer(references=shared)
     content = serializer.encode(event)
+    written = filter(serializer.has_ref, set(document.models) - shared)
+    returns = any(document.models.seen(model.id) for model in written)
     document.models.flush_synced(lambda model: not serializer.has_ref(model))
-    return serializer.finish(content)
+    acquaintance.told(serializer.has_ref)
+    return serializer.finish(content)._replace(returns=returns)
+
+
+def encode_columns(event: DocumentPatchedEvent) -> Encoded:
+    """Encode a change of a data source's columns, which hold no models, as they stand now.
+
+    Args:
+        event: A ColumnDataChangedEvent, ColumnsStreamedEvent or ColumnsPatchedEvent.
+
+    Returns:
+        One element of a PATCH-DOC's "events", with its buffers.
+    """
+    serializer = _WireSerializer()
+    return serializer.finish(serializer.encode(event))
 
 
 def encode_document(document: Document) -> Encoded:

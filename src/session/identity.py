@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from bokeh.document.events import ModelChangedEvent, RootAddedEvent
 from bokeh.model import Model, collect_models
@@ -36,9 +36,11 @@ class Acquaintance:
     """The models of one document that its server knows, by id.
 
     Bokeh's own record is not enough: it is kept by id alone, so that of two models with the same id it forgets one.
+    And whatever it applies, `Document.apply_json_patch` takes every model of the document for known to both sides.
     """
 
     def __init__(self) -> None:
+        self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
 
@@ -82,6 +84,23 @@ class Acquaintance:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
         self._introduce(document, _reachable(document))
+        self._untold.clear()
+
+    def shared(self, document: Document) -> set[Model]:
+        """Give the models of a document that its server has, too.
+
+        Args:
+            document: The document.
+        """
+        return set(document.models).difference(self._new_models(document), self._untold)
+
+    def told(self, is_told: Callable[[Model], bool]) -> None:
+        """Take note of what the server has been told.
+
+        Args:
+            is_told: Says of a model whether a change has just been written out that has it, whole or as a reference.
+        """
+        self._untold.difference_update([model for model in self._untold if is_told(model)])
 
     def introduce_event(self, document: Document, event: DocumentPatchedEvent) -> None:
         """Make sure of the ids of the models that a change brings into a document, before it is sent.
@@ -114,9 +133,15 @@ class Acquaintance:
                     f"{model!r} and {other!r} both have the id {model.id!r}, and the server would take one for the "
                     "other. Give each model an id of its own, or unset BOKEH_SIMPLE_IDS."
                 )
+        new = newcomers | self._new_models(document)
         document.models.recompute()
-        document.models.flush_synced(lambda model: model in newcomers)
+        document.models.flush_synced(lambda model: model in new)
         self._known.update({str(model.id): model for model in newcomers})
+
+    def _new_models(self, document: Document) -> set[Model]:
+        """Give the models that changes made here have brought into a document and that have not been sent since."""
+        new = set(document.models).difference(document.models.synced_references)
+        return {model for model in new if model.id not in self._arriving}
 
     def _is_known(self, model: Model) -> bool:
         return self._known.get(str(model.id)) is model or model.id in self._arriving

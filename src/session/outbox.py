@@ -106,6 +106,8 @@ class Outbox:
         # The same change of the same thing twice in one message could not be told apart later.
         contents = {bytes(first.content)}
         while self._posted and len(group) < _MAX_EVENTS and _may_join(request := self._posted[0]):
+            if request.returns:
+                break  # the server reads the whole message first: it would have the model yet, and keep it as it is
             size += request.size
             content = bytes(request.content)
             if size > _MAX_SIZE or (not request.buffers and content in contents and _replaces(request)):

@@ -248,7 +248,7 @@ class SyncEngine:
         self._acquaintance.introduce_event(event.document, event)
         change = classify(event)
         try:
-            encoded = encoding.encode_event(event.document, complete_sent(event))
+            encoded = encoding.encode_event(event.document, complete_sent(event), self._acquaintance)
         except SerializationError:
             # It is made here already and never reaches the server, whose value takes its place.
             self._conflicts.doubt(change.key)

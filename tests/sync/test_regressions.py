@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
+from bokeh.models.widgets import Div
 
 from .edits import Edit
 from .world import World
@@ -114,3 +116,31 @@ def test_what_surrounds_a_dropped_change_is_applied_once(make_world: MakeWorld) 
     world.edit_there(Edit("drop", 0, 1))  # the button, whose label is under way
     world.quiet()
     assert sum(what == "note" for what, _ in world.applied) == 2
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_model_that_is_taken_out_and_comes_back_with_a_new_one(make_world: MakeWorld, joined: bool) -> None:
+    """The server has let go of it by then, and is told again what it is, as it is now."""
+    world = make_world()
+    column: Any = world.clients[0].document.roots[0]
+    *rest, last = column.children
+    column.children = rest
+    if not joined:
+        world.settle()
+    last.text = "changed on its own"
+    column.children = [*rest, last, Div(text="new")]
+    world.quiet()
+    assert not world.clients[0].errors
+
+
+def test_a_handler_puts_a_model_that_has_just_come_in_a_second_place(make_world: MakeWorld) -> None:
+    """While a change is applied, Bokeh takes what it brings for new here; the server has it already."""
+    world = make_world()
+    column: Any = world.clients[0].document.roots[0]
+    row = column.children[0]
+    column.on_change("children", lambda attr, old, new: setattr(row, "children", [*row.children, new[-1]]))
+    world.edit_there(Edit("append"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        world.quiet()
+    assert not world.clients[0].errors
