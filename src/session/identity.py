@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
@@ -85,6 +85,16 @@ class Acquaintance:
         """
         self._introduce(document, _reachable(document))
         self._untold.clear()
+
+    def introduce_held(self, document: Document) -> None:
+        """Make sure of the ids of the models that held changes have brought in, before anything received is applied.
+
+        Args:
+            document: The document.
+        """
+        with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
+            self._introduce(document, _reachable(document))
+        self._untold |= self._new_models(document)
 
     def shared(self, document: Document) -> set[Model]:
         """Give the models of a document that its server has, too.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from .departures import Departures, may_remove, refers_to_strangers
 from .echo import PushEcho
 from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
 from .evidence import Evidence, applied
+from .holding import Holding, is_held, let_go
 from .identity import Acquaintance
 from .late import LateChanges
 from .reconnecting import Reconnection
@@ -50,6 +51,8 @@ from .rereading import Snapshot
 
 if TYPE_CHECKING:
     from bokeh.document.events import DocumentPatchedEvent, SessionCallbackAdded, SessionCallbackRemoved
+
+    from .requests import Key
 
 __all__ = ["SyncEngine"]
 
@@ -89,6 +92,7 @@ class SyncEngine:
         self._conflicts = Conflicts()
         self._rereads: dict[Request, Doubts] = {}
         self._departures = Departures()
+        self._holding = Holding()
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._comparison: Request | None = None  # of the documents, after a reconnection
@@ -144,9 +148,11 @@ class SyncEngine:
         if self._followed is not document:
             self.detach()  # from one whose push was never answered
         newly_followed = self._followed is None
-        self._follow(document)
+        self._refuse_foreign(document)
         try:
-            request = self._pushing(document)
+            with let_go(document):
+                self._follow(document)
+                request = self._pushing(document)
         except BaseException:
             if newly_followed:
                 self.detach()
@@ -224,13 +230,15 @@ class SyncEngine:
             del _owners[document]
             document.remove_on_change(self)
 
-    def _follow(self, document: Document) -> None:
+    def _refuse_foreign(self, document: Document) -> None:
         owner = _owners.get(document)
         if owner is not None and owner() is not None and owner() is not self:
             raise DocumentInUse(
                 "this Document already belongs to another open session. Close that session first, or use a new "
                 "Document."
             )
+
+    def _follow(self, document: Document) -> None:
         if self._followed is None:
             self._followed = document
             _owners[document] = weakref.ref(self)
@@ -254,8 +262,10 @@ class SyncEngine:
             self._conflicts.doubt(change.key)
             self._reread_doubts()
             raise
-        request = Request.carrying(Ask.PATCH, encoded, change, self._handled)
+        request = Request.carrying(Ask.PATCH, encoded, change, self._holding.made_after(self._handled))
         self._conflicts.changed(request)
+        if self._holding.concerns(change.key):
+            self._conflicts.doubt(change.key)
         self._post(request)
 
     def _session_callback_added(self, event: SessionCallbackAdded) -> None:
@@ -291,10 +301,10 @@ class SyncEngine:
                 document = Document.from_json(serialized)
                 self._acquaintance.met(document, content)
             else:
-                self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
-                self._replacing.update(("added", root_id) for root_id in replacement_ids)
-                self._replacing[("title", title)] += 1
-                with self._acquaintance.receiving(document, content):
+                with let_go(document), self._acquaintance.receiving(document, content):
+                    self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
+                    self._replacing.update(("added", root_id) for root_id in replacement_ids)
+                    self._replacing[("title", title)] += 1
                     invoke_with_curdoc(document, partial(document.replace_with_json, serialized))
         except Exception as error:
             raise ApplyError(
@@ -348,6 +358,8 @@ class SyncEngine:
 
     def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...]) -> None:
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow
+        events = content.get("events") if isinstance(content, dict) else None
+        self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
         try:
             completion = complete_received(document, content)
             serialized = encoding.to_bokeh(content, buffers)
@@ -363,8 +375,13 @@ class SyncEngine:
             trouble.__cause__ = error
             self._on_trouble(trouble)
 
+    def _mind_what_is_held(self, document: Document, keys: Iterable[Key | None]) -> None:
+        self._holding.received(document, keys, self._handled - 1)
+        if is_held(document):
+            self._acquaintance.introduce_held(document)
+
     def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
-        if self._conflicts.has_unanswered:
+        if self._conflicts.has_unanswered or is_held(document):
             return self._departures.noting(document, content, self._handled)
         self._departures.forget()
         return nullcontext()
@@ -391,6 +408,7 @@ class SyncEngine:
         try:
             snapshot = Snapshot(reply.content)
             keys = self._conflicts.resolve(doubts, snapshot.keys(document))
+            self._mind_what_is_held(document, keys)
             events = snapshot.events_for(document, sorted(keys), self)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error

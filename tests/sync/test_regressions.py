@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 from bokeh.models.widgets import Div
@@ -87,6 +87,16 @@ def test_a_model_that_the_server_lets_go_of_while_we_put_it_elsewhere(make_world
     world.quiet()
 
 
+def test_a_new_model_is_not_taken_for_sent_because_something_arrives_during_a_hold(make_world: MakeWorld) -> None:
+    """Applying a patch, Bokeh takes every model of the document for known to both sides."""
+    world = make_world()
+    world.hold(0, "collect")
+    world.edit_here(0, Edit("append"))
+    world.edit_there(Edit("title"))
+    world.drain()
+    world.quiet()
+
+
 def test_a_change_of_a_model_whose_place_is_gone_is_named(make_world: MakeWorld) -> None:
     world = make_world()
     world.edit_here(0, Edit("append", 1))
@@ -131,6 +141,67 @@ def test_a_model_that_is_taken_out_and_comes_back_with_a_new_one(make_world: Mak
     column.children = [*rest, last, Div(text="new")]
     world.quiet()
     assert not world.clients[0].errors
+
+
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+def test_a_pull_during_a_hold_changes_nothing_on_the_server(make_world: MakeWorld, policy: str) -> None:
+    world = make_world()
+    world.hold(0, policy)
+    world.edit_here(0, Edit("append"))
+    world.edit_here(0, Edit("stream"))
+    world.pull(0)
+    world.drain()
+    world.edit_here(0, Edit("text"))
+    world.quiet()
+    assert not world.clients[0].errors
+
+
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+@pytest.mark.parametrize("kind", ["title", "text", "append", "data", "stream", "add_root"])
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_change_of_the_server_that_comes_during_a_hold(
+    make_world: MakeWorld, policy: str, kind: str, ours_first: bool
+) -> None:
+    """It is applied over the held change here, and the held change over it there."""
+    world = make_world()
+    world.hold(0, policy)
+    if ours_first:
+        world.edit_here(0, Edit(kind))
+    world.edit_there(Edit(kind))
+    world.drain()
+    if not ours_first:
+        world.edit_here(0, Edit(kind))
+    world.quiet()
+    assert not world.clients[0].errors
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_models_that_come_during_a_hold_get_ids_before_anything_arrives(make_world: MakeWorld, own: bool) -> None:
+    """Until they are let go, what the server says of a model with the same id would change the new one."""
+    world = make_world()
+    world.hold(0, "collect")
+    document = world.clients[0].document
+    for number in range(2):
+        new = cast(Any, Div(text="new"))
+        new._id = f"own{number}" if own else "p8000002"
+        document.add_root(new)
+        world.edit_there(Edit("text", 0))
+        world.drain()
+        assert new.text == "new"
+    world.quiet()
+    assert not world.clients[0].errors
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_a_model_that_the_server_lets_go_of_while_its_second_place_is_held(make_world: MakeWorld, kind: str) -> None:
+    world = make_world()
+    ours, theirs = MOVES[kind]
+    world.hold(0, "collect")
+    world.edit_here(0, ours)
+    world.edit_there(theirs)
+    world.drain()
+    world.quiet()
+    assert world.clients[0].named
 
 
 def test_a_handler_puts_a_model_that_has_just_come_in_a_second_place(make_world: MakeWorld) -> None:

@@ -1,0 +1,77 @@
+"""Changes that the program holds back (`Document.hold`) while changes of the server come in.
+
+Bokeh keeps the events back, not the changes: the document has them at once, and this session hears of them when they
+are let go. What the server has changed until then was applied over them, while the server will apply them over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bokeh.document import Document
+
+    from .requests import Key
+
+__all__ = ["Holding", "is_held", "let_go"]
+
+
+def is_held(document: Document) -> bool:
+    """Say whether a document's changes are held back."""
+    return document.callbacks.hold_value is not None
+
+
+@contextmanager
+def let_go(document: Document) -> Iterator[None]:
+    """Let go of what is held, and hold on again afterwards. What replaces a whole document comes after its changes.
+
+    Args:
+        document: The document.
+    """
+    policy = document.callbacks.hold_value
+    document.unhold()
+    try:
+        yield
+    finally:
+        if policy is not None:
+            document.hold(policy)
+
+
+class Holding:
+    """What the server has changed since changes of ours are held back."""
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+        self._keys: set[Key] = set()
+
+    def received(self, document: Document, keys: Iterable[Key | None], number: int) -> None:
+        """Take note of a change from the server before it is applied.
+
+        Args:
+            document: The document that it is about.
+            keys: What it changes.
+            number: How many changes from the server had been handled before it.
+        """
+        if not is_held(document):
+            self._before = None
+            self._keys.clear()
+            return
+        if self._before is None:
+            self._before = number
+        self._keys.update(key for key in keys if key is not None)
+
+    def made_after(self, handled: int) -> int:
+        """Say how many changes from the server had been handled at the latest when a change of ours was made.
+
+        Args:
+            handled: How many have been handled now, when it is sent.
+        """
+        return handled if self._before is None else self._before
+
+    def concerns(self, key: Key | None) -> bool:
+        """Say whether the server may have changed a property after a change of ours to it that was held until now."""
+        return key in self._keys
