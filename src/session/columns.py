@@ -1,22 +1,74 @@
-"""Partial replacement of a data source's columns, which Bokeh's Python receivers take for a replacement of them all.
+"""Replacement of a data source's columns, whose event does not carry them: they are as they are when it is written out.
 
 `source.data["y"] = ...` makes a ColumnDataChanged event that names its columns in `cols` and carries only those. The
 Python receivers, the server's and ours (Bokeh 3.9.2, 3.10.2 and 4.0.0.dev8), put them in the place of all columns, and
 the others are gone. So we send all columns, and complete what we receive.
+
+An event that was held (`Document.hold`) is written out when it is let go. What was streamed and patched meanwhile is in
+the columns by then, and its own events, which follow, have nothing to add.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from bokeh.core.serialization import Buffer, Serializer
-from bokeh.document.events import ColumnDataChangedEvent
+from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, ColumnsStreamedEvent
+
+from .encoding import Encoded, encode_columns
+from .wire_objects import comparable
 
 if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["complete_received", "complete_sent"]
+__all__ = ["SentColumns", "complete_received", "complete_sent"]
+
+
+class SentColumns:
+    """Columns as they were written out last, by the id of their model and the name of the property."""
+
+    def __init__(self) -> None:
+        self._sent: dict[tuple[str, str], Encoded] = {}
+
+    def forget(self) -> None:
+        """Forget them all: what was let go together has been taken up."""
+        self._sent.clear()
+
+    def note(self, event: DocumentPatchedEvent, encoded: Encoded) -> None:
+        """Take note of a change that is being sent.
+
+        Args:
+            event: The change.
+            encoded: How it was written out.
+        """
+        if isinstance(event, ColumnDataChangedEvent):
+            self._sent[str(event.model.id), event.attr] = encoded
+
+    def include(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether a change is in what was sent already.
+
+        Args:
+            event: Any change of a document.
+
+        Returns:
+            True for streamed rows and patches after which the columns are what was sent before.
+        """
+        if not self._sent or not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
+            return False
+        key = str(event.model.id), event.attr
+        sent = self._sent.get(key)
+        if sent is None:
+            return False
+        if _comparable(sent) == _comparable(encode_columns(_whole(event))):
+            return True
+        del self._sent[key]
+        return False
+
+
+def _comparable(encoded: Encoded) -> Any:
+    return comparable(msgspec.json.decode(encoded.content), encoded.buffers)
 
 
 def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
@@ -29,8 +81,13 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
         The event itself, or one that carries all columns in its place.
     """
     if isinstance(event, ColumnDataChangedEvent) and event.cols is not None and event.data is None:
-        return ColumnDataChangedEvent(event.document, event.model, event.attr, setter=event.setter)
+        return _whole(event)
     return event
+
+
+def _whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent) -> ColumnDataChangedEvent:
+    """Make the event of all columns as they are now."""
+    return ColumnDataChangedEvent(event.document, event.model, event.attr, setter=event.setter)
 
 
 def complete_received(document: Document, content: Any) -> list[Buffer]:

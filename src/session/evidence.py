@@ -8,9 +8,8 @@ changes on top that it has not applied, is what we have.
 
 from __future__ import annotations
 
-import base64
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -20,6 +19,7 @@ from bokeh.core.serialization import Deserializer, Serializer
 from ..protocol import Buffer
 from .changes import ROOTS, TITLE
 from .encoding import to_bokeh
+from .wire_objects import comparable
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -48,7 +48,7 @@ class Evidence:
         self._document = document
         self._conflicts = conflicts
         self._snapshot = snapshot
-        self._buffers = {buffer.id: buffer for buffer in buffers}
+        self._buffers = tuple(buffers)
 
     def counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
         """Say how many of the first changes of one property may have been applied.
@@ -76,9 +76,9 @@ class Evidence:
             return _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
         if any(event["kind"] in _DATA_KINDS for event in events):
             return self._column_counts(key, ours)
-        theirs = self._normal(self._server_value(key), self._buffers)
+        theirs = comparable(self._server_value(key), self._buffers)
         values = [
-            event["title"] if key == TITLE else self._normal(event["new"], {b.id: b for b in request.buffers})
+            event["title"] if key == TITLE else comparable(event["new"], request.buffers)
             for event, request in zip(events, ours, strict=True)
         ]
         matching = {count for count, value in enumerate(values, 1) if value == theirs}
@@ -95,22 +95,6 @@ class Evidence:
             return Serializer(references=set(self._document.models), deferred=False).encode(default)
         return value
 
-    def _normal(self, value: Any, buffers: Mapping[str, Buffer]) -> Any:
-        """Bring a wire value into a form that is equal for equal values."""
-        match value:
-            case {"type": "object", "id": str(identity)}:
-                return {"id": identity}
-            case {"type": "bytes", "data": {"id": str(name)}}:
-                return bytes(buffers[name].data)
-            case {"type": "bytes", "data": str(data)}:
-                return base64.b64decode(data)
-            case dict():
-                return {name: self._normal(item, buffers) for name, item in value.items()}
-            case list() | tuple():
-                return [self._normal(item, buffers) for item in value]
-            case _:
-                return value
-
     def _after(self, key: Key, ours: Sequence[Request]) -> Group:
         """Give the unanswered changes of a property that come after those in question."""
         return tuple(request for request in self._conflicts.unanswered(key) if request not in ours)
@@ -118,7 +102,7 @@ class Evidence:
     def _column_counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
         model = self._document.models[cast(Any, key[0])]
         here = _lists(getattr(model, key[1]))
-        theirs = _lists(_decoded(self._snapshot.attribute(key), tuple(self._buffers.values())))
+        theirs = _lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
         found = _replayed(theirs, events, later, here, _with_columns, _shows_columns)

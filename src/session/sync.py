@@ -22,7 +22,7 @@ from ..protocol import Buffer, Error, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
 from .changes import ROOTS, classify, key_of_wire_event
-from .columns import complete_received, complete_sent
+from .columns import SentColumns, complete_received, complete_sent
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, may_remove, refers_to_strangers
 from .echo import PushEcho
@@ -93,6 +93,7 @@ class SyncEngine:
         self._rereads: dict[Request, Doubts] = {}
         self._departures = Departures()
         self._holding = Holding()
+        self._sent_columns = SentColumns()
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._comparison: Request | None = None  # of the documents, after a reconnection
@@ -192,6 +193,7 @@ class SyncEngine:
         Args:
             inbound: What arrived.
         """
+        self._sent_columns.forget()
         match inbound:
             case Patched(message=message, number=number):
                 self._receive(message, number)
@@ -248,7 +250,7 @@ class SyncEngine:
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
         """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
         setter: object = event.setter
-        if setter is self or self._is_part_of_replacing(event):
+        if setter is self or self._is_part_of_replacing(event) or self._sent_columns.include(event):
             return
         if self._late is not None:
             self._late.add(event)
@@ -263,6 +265,7 @@ class SyncEngine:
             self._reread_doubts()
             raise
         request = Request.carrying(Ask.PATCH, encoded, change, self._holding.made_after(self._handled))
+        self._sent_columns.note(event, encoded)
         self._conflicts.changed(request)
         if self._holding.concerns(change.key):
             self._conflicts.doubt(change.key)

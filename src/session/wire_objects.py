@@ -1,11 +1,14 @@
-"""Looking through decoded wire content."""
+"""Looking through decoded wire content, and comparing it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["objects"]
+from ..protocol import Buffer
+
+__all__ = ["comparable", "objects"]
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -23,3 +26,33 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
                 stack.extend(item for item in node.values() if isinstance(item, dict | list))
         elif isinstance(node, list):
             stack.extend(item for item in node if isinstance(item, dict | list))
+
+
+def comparable(value: Any, buffers: Iterable[Buffer]) -> Any:
+    """Bring a wire value into a form that is equal for equal values: ids of buffers differ each time.
+
+    Args:
+        value: Decoded wire content. A model in it counts as the reference to it.
+        buffers: The buffers that it refers to.
+
+    Raises:
+        KeyError: A buffer is missing.
+    """
+    contents = {buffer.id: buffer.data for buffer in buffers}
+
+    def convert(value: Any) -> Any:
+        match value:
+            case {"type": "object", "id": str(identity)}:
+                return {"id": identity}
+            case {"type": "bytes", "data": {"id": str(name)}}:
+                return bytes(contents[name])
+            case {"type": "bytes", "data": str(data)}:
+                return base64.b64decode(data)
+            case dict():
+                return {name: convert(item) for name, item in value.items()}
+            case list() | tuple():
+                return [convert(item) for item in value]
+            case _:
+                return value
+
+    return convert(value)

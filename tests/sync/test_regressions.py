@@ -87,6 +87,17 @@ def test_a_model_that_the_server_lets_go_of_while_we_put_it_elsewhere(make_world
     world.quiet()
 
 
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+@pytest.mark.parametrize("kind", ["data", "column"])
+def test_rows_that_are_streamed_to_new_data_during_a_hold(make_world: MakeWorld, policy: str, kind: str) -> None:
+    """The event of the new data has no data of its own; when it is let go, the data has the rows already."""
+    world = make_world()
+    world.hold(0, policy)
+    world.edit_here(0, Edit(kind, 0, 1))
+    world.edit_here(0, Edit("stream"))
+    world.quiet()
+
+
 def test_a_new_model_is_not_taken_for_sent_because_something_arrives_during_a_hold(make_world: MakeWorld) -> None:
     """Applying a patch, Bokeh takes every model of the document for known to both sides."""
     world = make_world()
