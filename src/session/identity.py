@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
 from bokeh.document.events import ModelChangedEvent, RootAddedEvent
-from bokeh.model import Model, collect_models
+from bokeh.model import Model
+from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
 
 from .errors import DuplicateModelId
@@ -83,7 +84,7 @@ class Acquaintance:
         Raises:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
-        self._introduce(document, _reachable(document))
+        self._introduce(document, _reachable(document.roots))
         self._untold.clear()
 
     def introduce_held(self, document: Document) -> None:
@@ -93,7 +94,7 @@ class Acquaintance:
             document: The document.
         """
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
-            self._introduce(document, _reachable(document))
+            self._introduce(document, _reachable(document.roots))
         self._untold |= self._new_models(document)
 
     def shared(self, document: Document) -> set[Model]:
@@ -124,15 +125,15 @@ class Acquaintance:
         """
         match event:
             case RootAddedEvent(model=model):
-                self._introduce(document, model.references())
+                self._introduce(document, _reachable(model))
             case ModelChangedEvent(new=value) if type(value) not in _PLAIN:
-                self._introduce(document, collect_models(value))
+                self._introduce(document, _reachable(value))
 
     def _introduce(self, document: Document, models: Iterable[Model]) -> None:
         newcomers = {model for model in models if not self._is_known(model)}
         if not newcomers:
             return
-        taken = {str(model.id): model for model in _reachable(document) if model not in newcomers}
+        taken = {str(model.id): model for model in _reachable(document.roots) if model not in newcomers}
         keep = "BOKEH_SIMPLE_IDS" in os.environ
         for model in newcomers:
             if not keep and _COUNTED.fullmatch(model.id):
@@ -157,9 +158,17 @@ class Acquaintance:
         return self._known.get(str(model.id)) is model or model.id in self._arriving
 
 
-def _reachable(document: Document) -> set[Model]:
-    models: set[Model] = set()
-    return models.union(*(root.references() for root in document.roots))
+def _reachable(value: Any) -> set[Model]:
+    """Find all models in a value, and in them; Bokeh's own functions miss the second of two that have the same id."""
+    found: set[Model] = set()
+    waiting: list[Model] = []
+    visit_value_and_its_immediate_references(value, waiting.append)
+    while waiting:
+        model = waiting.pop()
+        if model not in found:
+            found.add(model)
+            visit_immediate_value_references(model, waiting.append)
+    return found
 
 
 def defined_ids(content: Any) -> frozenset[str]:

@@ -35,6 +35,8 @@ def test_a_new_model_beside_one_of_the_server_that_has_its_id(make_world: MakeWo
     world = make_world()
     world.edit_here(0, Edit("nest"))
     world.quiet()
+    texts = {model.text for model in world.peer.document.models if isinstance(model, Div)}
+    assert texts >= {"a1", "a2"}
 
 
 NEW_MODELS = [Edit("append"), Edit("nest"), Edit("add_root"), Edit("icon", 0, 1), Edit("switch_source")]
