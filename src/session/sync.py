@@ -464,6 +464,9 @@ class SyncEngine:
         rest = requests[len(done) :]
         for request in done:
             self._conflicts.answered(request)
+            blamed = self._blamed.pop(request, None)
+            if blamed is not None:
+                self._on_trouble(raised_after(*blamed))
             request.settle(reply=reply)
         self._resume(_split(rest, after_some=bool(done)))
         self._reread_doubts()

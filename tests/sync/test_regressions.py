@@ -228,3 +228,17 @@ def test_a_handler_puts_a_model_that_has_just_come_in_a_second_place(make_world:
         warnings.simplefilter("error")
         world.quiet()
     assert not world.clients[0].errors
+
+
+def test_a_change_that_failed_is_named_also_when_the_next_one_is_in_doubt(make_world: MakeWorld) -> None:
+    """Which of two it was shows when the next one is sent again; here it is not even told whether that was applied."""
+    world = make_world()
+    world.edit_here(0, Edit("poison"))
+    world.edit_here(0, Edit("data"))
+    for _ in range(2):  # the message of both is answered, and then the question which were applied
+        world.settle()
+        world.deliver_there(0, 1000)
+        world.deliver_here(0, 1000)
+    world.settle()
+    world.edit_there(Edit("switch_source"))  # the source is gone before its data arrives again
+    world.quiet()
