@@ -146,10 +146,10 @@ class SyncEngine:
             DocumentInUse: The document belongs to another open session.
             DuplicateModelId: Two models have the same id.
         """
+        self._refuse_foreign(document)
         if self._followed is not document:
             self.detach()  # from one whose push was never answered
         newly_followed = self._followed is None
-        self._refuse_foreign(document)
         try:
             with let_go(document):
                 self._follow(document)
@@ -548,11 +548,12 @@ class SyncEngine:
     def _start_over(self, inbound: Reconnected, document: Document) -> None:
         """Push our document into the session that the server has made anew."""
         assert self._recovery is not None
-        for change in self._recovery.drop_changes():
-            self._conflicts.answered(change)
-            change.settle()
+        with let_go(document):
+            for change in self._recovery.drop_changes():
+                self._conflicts.answered(change)
+                change.settle()
+            request = self._pushing(document)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
-        request = self._pushing(document)
 
         def note(reply: Reply) -> None:
             self._recovered(inbound, pushed=True)
