@@ -29,14 +29,14 @@ MAY_USE = {
 }
 
 # The layers that a library may be imported in. For the others not even an import for type checkers is allowed, except
-# that a session may name tornado's types: bokeh.client's signatures have an IOLoop.
+# that a session, also that of the tests, may name tornado's types: bokeh.client's signatures have an IOLoop.
 AT_HOME = {
     "aiohttp": {"transports"},
     "bokeh": {"session", "testing"},
     "pytest": {"testing"},
     "tornado": {"transports"},
 }
-FOR_TYPES_ONLY = {("session", "tornado")}
+FOR_TYPES_ONLY = {("session", "tornado"), ("testing", "tornado")}
 # The protocol waits for nothing, keeps no time and asks nobody.
 PURE = {"msgspec", "__future__"}
 IMPURE_STDLIB = {"asyncio", "logging", "os", "random", "secrets", "select", "selectors", "socket", "ssl", "threading"}
@@ -72,6 +72,7 @@ def imported_by(code: str) -> set[str]:
         ("bokehwire.transports.aiohttp", {"bokeh", "bokehwire.session", "tornado"}),
         ("bokehwire.transports.asgi", {"aiohttp", "bokeh", "bokehwire.session", "tornado"}),
         ("bokehwire.session", {"aiohttp", "bokehwire.testing", "pytest"}),
+        ("bokehwire.testing", {"aiohttp", "bokeh", "bokehwire.session", "pytest"}),
         ("bokehwire", {"aiohttp"}),
     ],
 )

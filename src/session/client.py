@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from ..transports import ConnectError
 from .aio import AsyncClientSession
@@ -64,6 +64,8 @@ class ClientSession:
         ImportError: The transport's library is not installed.
     """
 
+    _session_class: ClassVar[type[AsyncClientSession]] = AsyncClientSession  # what a subclass is the blocking face of
+
     def __init__(
         self,
         session_id: str | None = None,
@@ -78,7 +80,7 @@ class ClientSession:
         self._driving = threading.RLock()
         self._closing: asyncio.Task[None] | None = None
         self._runner = ThreadRunner() if self._loop is None else LoopRunner()
-        self._session = AsyncClientSession(
+        self._session = self._session_class(
             session_id,
             websocket_url,
             arguments,

@@ -1,1 +1,54 @@
-"""Testing Bokeh apps, and whatever speaks to them."""
+"""Testing Bokeh apps, and whatever speaks to them.
+
+With pytest there is nothing to import: the fixtures `bokeh_app`, `bokeh_server` and `bokeh_session`, and their
+asynchronous twins, are there as soon as the package is installed. Without pytest, `open_app` and `async_open_app` are
+what they are made of.
+
+The names are imported when they are first asked for, so that the plugin costs a test run nothing that does not use it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .aio import AsyncAppSession
+    from .blocking import AppSession
+    from .errors import AmbiguousModel, AppFailed, ExpectationFailed, ModelNotFound, NotInteractive
+    from .opening import async_open_app, open_app
+    from .server import AppServer
+
+__all__ = [
+    "AmbiguousModel",
+    "AppFailed",
+    "AppServer",
+    "AppSession",
+    "AsyncAppSession",
+    "ExpectationFailed",
+    "ModelNotFound",
+    "NotInteractive",
+    "async_open_app",
+    "open_app",
+]
+
+_HOMES = {
+    "AppServer": "server",
+    "AppSession": "blocking",
+    "AsyncAppSession": "aio",
+    "async_open_app": "opening",
+    "open_app": "opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module that has it (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_HOMES.get(name, 'errors')}", __name__)
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,158 @@
+"""The clock of one document of an app: its periodic, timeout and next-tick callbacks, run when a test says so."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from bokeh.document.events import SessionCallbackAdded
+from bokeh.server.callbacks import PeriodicCallback, SessionCallback, TimeoutCallback
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.document.events import DocumentChangedEvent
+
+__all__ = ["AppClock", "CallbackKind"]
+
+CallbackKind: TypeAlias = Literal["periodic", "timeout", "next_tick"]
+
+_SHORTEST_PERIOD = 0.001  # seconds; time must go on
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A callback of the document.
+
+    Attributes:
+        source: Bokeh's object for it.
+        call: What it was to call.
+        kind: Which of the three kinds it is.
+        due: When it is to run next, in seconds on the clock.
+        is_over: Whether it has run and runs no more. Bokeh's own timer may have fired before it could be taken away.
+    """
+
+    source: SessionCallback
+    call: Callable[[], Awaitable[None] | None]
+    kind: CallbackKind
+    due: float
+    is_over: bool = False
+
+    def run(self) -> Awaitable[None] | None:
+        if self.is_over:
+            return None
+        self.is_over = self.kind != "periodic"
+        return self.call()
+
+
+class AppClock:
+    """Follows the callbacks of one document on its server, and runs them.
+
+    Args:
+        document: The app's document, before the server makes a session of it.
+        frozen: Whether periodic and timeout callbacks run only when `advance` or `run` say so. Next-tick callbacks,
+            which is how Bokeh runs asynchronous handlers of events, are no matter of time and always run.
+    """
+
+    def __init__(self, document: Document, *, frozen: bool) -> None:
+        self._document = document
+        self._frozen = frozen
+        self._now = 0.0
+        self._entries: list[_Entry] = []
+        for callback in document.session_callbacks:
+            self._take_up(callback)
+        document.on_change(self._changed)
+
+    async def advance(self, seconds: float) -> int:
+        """Let time go by: run what falls due in it, in order, each as often as it does.
+
+        Args:
+            seconds: How long.
+
+        Returns:
+            How many times a callback was run.
+        """
+        until = self._now + seconds
+        ran = 0
+        while (entry := self._next_due(until)) is not None:
+            self._now = max(self._now, entry.due)
+            if isinstance(entry.source, PeriodicCallback):
+                entry.due += _period_of(entry.source)
+            await self._run(entry)
+            ran += 1
+        self._now = until
+        return ran
+
+    async def run(self, kind: CallbackKind | None) -> int:
+        """Run each callback that the document has now, once.
+
+        Args:
+            kind: Which; None for all.
+
+        Returns:
+            How many there were.
+        """
+        entries = [entry for entry in self._current() if kind in (None, entry.kind)]
+        ran = 0
+        for entry in entries:
+            if entry in self._current():  # none before it has removed it
+                await self._run(entry)
+                ran += 1
+        return ran
+
+    def _changed(self, event: DocumentChangedEvent) -> None:
+        if isinstance(event, SessionCallbackAdded):
+            self._take_up(event.callback)
+
+    def _take_up(self, callback: SessionCallback) -> None:
+        """Follow a callback, before the server's session learns of it."""
+        call = callback.callback
+        entry = _Entry(callback, call, _kind_of(callback), self._now + _delay_of(callback))
+        self._entries.append(entry)
+
+        @functools.wraps(call)  # also the mark of a callback that runs without the document's lock
+        def gate() -> Awaitable[None] | None:
+            return None if self._frozen and entry.kind != "next_tick" else entry.run()
+
+        # The object stays the one that the app removes the callback by; Bokeh itself replaces what it calls this way.
+        callback._callback = cast("Any", gate)
+
+    def _current(self) -> list[_Entry]:
+        alive = self._document.session_callbacks
+        self._entries = [entry for entry in self._entries if not entry.is_over and entry.source in alive]
+        return list(self._entries)
+
+    def _next_due(self, until: float) -> _Entry | None:
+        timed = (entry for entry in self._current() if entry.kind != "next_tick" and entry.due <= until)
+        return min(timed, key=lambda entry: entry.due, default=None)
+
+    async def _run(self, entry: _Entry) -> None:
+        session: Any = getattr(self._document.session_context, "session", None)
+        try:
+            if session is None or getattr(entry.call, "nolock", False):
+                result = entry.run()
+                if inspect.isawaitable(result):
+                    await result
+            else:
+                await session.with_document_locked(entry.run)
+        except Exception as error:
+            error.add_note(f"It was raised by a {entry.kind.replace('_', '-')} callback of the app.")
+            raise
+
+
+def _kind_of(callback: SessionCallback) -> CallbackKind:
+    if isinstance(callback, PeriodicCallback):
+        return "periodic"
+    return "timeout" if isinstance(callback, TimeoutCallback) else "next_tick"
+
+
+def _delay_of(callback: SessionCallback) -> float:
+    if isinstance(callback, PeriodicCallback):
+        return _period_of(callback)
+    return callback.timeout / 1000 if isinstance(callback, TimeoutCallback) else 0.0
+
+
+def _period_of(callback: PeriodicCallback) -> float:
+    return max(callback.period / 1000, _SHORTEST_PERIOD)
