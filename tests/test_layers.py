@@ -73,6 +73,7 @@ def imported_by(code: str) -> set[str]:
         ("bokehwire.transports.asgi", {"aiohttp", "bokeh", "bokehwire.session", "tornado"}),
         ("bokehwire.session", {"aiohttp", "bokehwire.testing", "pytest"}),
         ("bokehwire.testing", {"aiohttp", "bokeh", "bokehwire.session", "pytest"}),
+        ("bokehwire.testing.plugin", {"aiohttp", "bokeh", "bokehwire.session", "tornado"}),
         ("bokehwire", {"aiohttp"}),
     ],
 )
