@@ -51,9 +51,9 @@ class AppClock:
     """Follows the callbacks of one document on its server, and runs them.
 
     Args:
-        document: The app's document, before the server makes a session of it.
-        frozen: Whether periodic and timeout callbacks run only when `advance` or `run` say so. Next-tick callbacks,
-            which is how Bokeh runs asynchronous handlers of events, are no matter of time and always run.
+        document: The app's document, before the app fills it.
+        frozen: Whether periodic and timeout callbacks run only when `advance` or `run` say so. Next-tick callbacks are
+            no matter of time, and run as soon as the server can.
     """
 
     def __init__(self, document: Document, *, frozen: bool) -> None:
@@ -61,8 +61,6 @@ class AppClock:
         self._frozen = frozen
         self._now = 0.0
         self._entries: list[_Entry] = []
-        for callback in document.session_callbacks:
-            self._take_up(callback)
         document.on_change(self._changed)
 
     async def advance(self, seconds: float) -> int:

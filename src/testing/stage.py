@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bokeh.application.handlers.handler import Handler
 
@@ -50,7 +50,6 @@ class Stage:
         self._failure: Exception | None = None
         self._expected: set[str] = set()
         self._frozen: set[str] = set()
-        self._loops: dict[str, asyncio.AbstractEventLoop] = {}
         self._scenes: dict[str, _Scene] = {}
         watchers = [handler for handler in self.application.handlers if isinstance(handler, _Watcher)]
         if not watchers:
@@ -111,23 +110,17 @@ class Stage:
             return await act()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act(), scene.loop))
 
-    def created(self, session_id: str) -> None:
-        """Take note of a session that the server makes, on its loop."""
-        self._loops[session_id] = asyncio.get_running_loop()
-
-    def modified(self, document: Document) -> None:
-        """Take up the document that the app has made for a session."""
-        context = document.session_context
-        if context is None or context.id not in self._loops:
-            return
+    def created(self, context: SessionContext) -> None:
+        """Take up the document of a session that the server makes, on its loop, before the app fills it."""
+        # It is public from Bokeh 3.10 on.
+        document: Document = context.document if hasattr(context, "document") else cast("Any", context)._document
         clock = AppClock(document, frozen=context.id in self._frozen)
-        self._scenes[context.id] = _Scene(self._loops[context.id], clock)
+        self._scenes[context.id] = _Scene(asyncio.get_running_loop(), clock)
 
     def destroyed(self, session_id: str) -> None:
         """Forget a session that the server has discarded."""
         self._expected.discard(session_id)
         self._frozen.discard(session_id)
-        self._loops.pop(session_id, None)
         self._scenes.pop(session_id, None)
 
     def _failed(self, document: Document, error: Exception) -> bool:
@@ -141,15 +134,15 @@ class Stage:
 
 
 class _Watcher(Handler):
-    """Tells the stage of what happens to the application's sessions. It is the last of the application's handlers."""
+    """Tells the stage of what happens to the application's sessions; it adds nothing to their documents."""
 
     stage: Stage
 
     def modify_document(self, doc: Document) -> None:
-        self.stage.modified(doc)
+        pass
 
     async def on_session_created(self, session_context: SessionContext) -> None:
-        self.stage.created(session_context.id)
+        self.stage.created(session_context)
 
     async def on_session_destroyed(self, session_context: SessionContext) -> None:
         self.stage.destroyed(session_context.id)

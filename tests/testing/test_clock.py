@@ -1,0 +1,160 @@
+"""Time under control: the app's callbacks run when the test says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bokeh.document import Document, without_document_lock
+from bokeh.models.widgets import Button, Div
+
+from bokehwire import UsageError, pull_session
+from bokehwire.testing import AppServer, AppSession
+
+from .places import Place, do
+
+HOUR = 3_600_000  # milliseconds: what does not run within a test
+
+
+def scheduled(document: Document) -> None:
+    """Callbacks of each kind that write their names; some come with a click, and some go."""
+    log = Div(name="log", text="")
+    document.add_root(log)
+
+    def note(what: str) -> Any:
+        def call() -> None:
+            log.text += f"{what} "
+
+        return call
+
+    document.add_periodic_callback(note("minute"), 60_000)
+    document.add_timeout_callback(note("later"), 90_000)
+
+    def chain() -> None:
+        note("first")()
+        document.add_timeout_callback(note("second"), 1_000)
+
+    document.add_timeout_callback(chain, 30_000)
+    gone = document.add_timeout_callback(note("gone"), 1_000)
+    document.remove_timeout_callback(gone)
+    ends = document.add_periodic_callback(lambda: end(), 45_000)
+
+    def end() -> None:
+        note("ends")()
+        document.remove_periodic_callback(ends)
+
+    async def wait_and_note() -> None:
+        note("pressed")()
+
+    pressed: Any = wait_and_note
+
+    def press() -> None:
+        document.add_next_tick_callback(pressed)
+
+    button = Button(name="button")
+    button.on_click(press)
+    document.add_root(button)
+
+
+def test_time_goes_by_when_the_test_says_so(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        log = session.find("log")
+        assert await do(session.advance(29.999)) == 0
+        assert log.text == ""
+        assert await do(session.advance(0.001)) == 1
+        assert log.text == "first "
+        assert await do(session.advance(60)) == 4
+        assert log.text == "first second ends minute later "
+        assert await do(session.advance(90)) == 2
+        assert log.text == "first second ends minute later minute minute "
+
+    place.play(scheduled, scenario, frozen=True)
+
+
+def test_the_next_tick_comes_though_the_clock_stands_still(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        await do(session.click("button"))
+        await do(session.expect("log").to_have(text="pressed "))
+
+    place.play(scheduled, scenario, frozen=True)
+
+
+def test_callbacks_run_now(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        log = session.find("log")
+        assert await do(session.run_callbacks("periodic")) == 2
+        assert log.text == "minute ends "
+        assert await do(session.run_callbacks("timeout")) == 2
+        assert log.text == "minute ends later first "
+        assert await do(session.run_callbacks()) == 2
+        assert log.text == "minute ends later first minute second "
+        assert await do(session.run_callbacks("next_tick")) == 0
+        assert await do(session.run_callbacks("timeout")) == 0
+
+    place.play(scheduled, scenario)
+
+
+def raising(document: Document) -> None:
+    async def wait_and_fail() -> None:
+        raise LookupError("no such data")
+
+    fail: Any = wait_and_fail  # the annotations of Bokeh 3.9 leave out that it may be asynchronous
+    document.add_timeout_callback(fail, HOUR)
+    unlocked = Div(name="unlocked", text="")
+    document.add_root(unlocked)
+
+    @without_document_lock
+    async def without_lock() -> None:
+        document.add_next_tick_callback(lambda: unlocked.update(text="done"))
+
+    callback: Any = without_lock
+    document.add_periodic_callback(callback, HOUR)
+
+
+def test_what_a_callback_raises_is_raised_as_it_is(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        with pytest.raises(LookupError, match="no such data") as caught:
+            await do(session.run_callbacks("timeout"))
+        assert caught.value.__notes__ == ["It was raised by a timeout callback of the app."]
+
+    place.play(raising, scenario)
+
+
+def test_a_callback_that_needs_no_lock_runs_without_it(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        assert await do(session.run_callbacks("periodic")) == 1
+        await do(session.expect("unlocked").to_have(text="done"))
+
+    place.play(raising, scenario)
+
+
+def test_what_cannot_be_controlled_is_refused(face: Place) -> None:
+    async def scenario(session: Any) -> None:
+        with pytest.raises(UsageError, match="open the session with frozen=True"):
+            await do(session.advance(1))
+        with pytest.raises(ValueError, match='"periodic", "timeout" and "next_tick"'):
+            await do(session.run_callbacks("hourly"))
+        with pytest.raises(ValueError, match="time cannot go by -1 seconds"):
+            await do(session.advance(-1))
+
+    face.play(scheduled, scenario)
+
+
+def test_an_app_that_runs_anywhere_has_no_clock_to_control() -> None:
+    with AppServer(scheduled) as server, AppSession(websocket_url=f"ws://localhost:{server.port}/ws") as session:
+        session.pull()
+        with pytest.raises(UsageError, match="only an app that the test serves itself"):
+            session.run_callbacks()
+
+
+def test_a_session_of_somebody_else_runs_by_the_real_clock() -> None:
+    def ticking(document: Document) -> None:
+        ticks = Div(name="ticks", text="0")
+        document.add_root(ticks)
+        document.add_periodic_callback(lambda: ticks.update(text="ticked"), 10)
+
+    with AppServer(ticking) as server, pull_session(url=server.url()) as session:
+        document = session.document
+        assert document is not None
+        ticks: Any = document.get_model_by_name("ticks")
+        session.wait_for(lambda: ticks.text == "ticked", 20)
