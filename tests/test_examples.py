@@ -51,10 +51,9 @@ def test_the_flask_page_shows_the_session_it_customised(server: LiveServer, monk
 
 
 def test_the_readmes_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """The app, the program that pulls it and the test of it, as they stand in README.md."""
+    """The app and the programs that use it, as they stand in README.md; its test is run in tests/testing."""
     programs = re.findall(r"```python\n(.*?)```", (EXAMPLES.parent / "README.md").read_text(), re.DOTALL)
     app, pull = programs[:2]
-    (test,) = (program for program in programs if "def test_the_button_counts" in program)
     (choice,) = (program for program in programs if 'transport="aiohttp"' in program)
     (awaiting,) = (program for program in programs if "async with" in program)
 
@@ -70,7 +69,6 @@ def test_the_readmes_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
 
         run(pull)
         assert "Button(id=" in capsys.readouterr().out
-        run(test)["test_the_button_counts"]()
         run(f"from bokehwire import pull_session\n{choice}session.close()")
         asyncio.run(run(f"async def main():\n{indent(awaiting, '    ')}")["main"]())
 
