@@ -6,6 +6,8 @@ It is found by its entry point, so there is nothing to import. Bokeh is imported
 from __future__ import annotations
 
 import functools
+import gc
+import importlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
@@ -183,6 +185,16 @@ def _bokeh_shared_servers() -> Iterator[_Servers]:
         yield _Servers(stack)
 
 
+@pytest.fixture(scope="session")
+def _bokeh_small_heap() -> Iterator[None]:
+    """Leave what is there already out of collections: Bokeh collects all garbage whenever a session ends."""
+    importlib.import_module(".opening", __package__)  # and with it Bokeh
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def _bokeh_evidence(request: pytest.FixtureRequest) -> Iterator[_Evidence]:
     evidence = request.node.stash[_EVIDENCE] = _Evidence()
@@ -194,7 +206,9 @@ def _bokeh_evidence(request: pytest.FixtureRequest) -> Iterator[_Evidence]:
 
 
 @pytest.fixture
-def _bokeh(request: pytest.FixtureRequest, bokeh_transport: str, _bokeh_evidence: _Evidence) -> Iterator[_Tools]:
+def _bokeh(
+    request: pytest.FixtureRequest, bokeh_transport: str, _bokeh_evidence: _Evidence, _bokeh_small_heap: None
+) -> Iterator[_Tools]:
     with ExitStack() as stack:
         yield _Tools(stack, bokeh_transport, _patience_of(request.config), _bokeh_evidence)
 

@@ -165,6 +165,7 @@ def test_a_shared_server_serves_many_tests_and_viewers(project: pytest.Pytester)
     run(
         project,
         """
+        import gc
         import pytest
         from counter import app
 
@@ -191,6 +192,7 @@ def test_a_shared_server_serves_many_tests_and_viewers(project: pytest.Pytester)
             viewer = bokeh_app(app, session_id=session.id)
             viewer.click("button")
             session.expect("text").to_have(text="1")
+            assert gc.get_freeze_count()  # what keeps the end of each session short
             assert bokeh_app(app).find("text").text == "0"
         """,
         passed=5,
