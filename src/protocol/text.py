@@ -160,14 +160,13 @@ def slow_raw(text: str, what: str) -> msgspec.Raw:
         MalformedFrame: As `slow_loads`.
     """
     slow_loads(text, what)
-    return msgspec.Raw(text.encode("utf-8", "surrogatepass"))
+    # Without white space around it, as msgspec leaves it.
+    return msgspec.Raw(text.strip().encode("utf-8", "surrogatepass"))
 
 
 def _plain(value: Any) -> Any:
     # What json.dumps asks for when it meets something that is not JSON.
-    if isinstance(value, msgspec.Raw):
-        return json.loads(bytes(value))
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    return json.loads(bytes(value)) if isinstance(value, msgspec.Raw) else msgspec.to_builtins(value)
 
 
 def _slow_dumps(value: Any) -> str:
@@ -182,7 +181,8 @@ def dumps(value: Any) -> str:
 
     Args:
         value: Made of dict with str keys, list or tuple, str, int, float, bool, None, and `msgspec.Raw` for what is
-            JSON already. Types beyond these that msgspec knows are written its way, without a complaint.
+            JSON already, which nobody checks. Types beyond these that msgspec knows are written its way, without a
+            complaint.
 
     Returns:
         The text.
@@ -193,7 +193,8 @@ def dumps(value: Any) -> str:
     try:
         text = _encode(value).decode()
         # msgspec writes null for NaN and infinities: only where there is a null can one hide. Raw is JSON already.
-        if (len(text) > _LARGE or "null" in text) and type(value) is not msgspec.Raw and may_hold_non_finite(value):
+        searched = (len(text) > _LARGE or "null" in text) and type(value) is not msgspec.Raw
+        if searched and may_hold_non_finite(value, ascii_only=text.isascii()):
             text = _slow_dumps(value)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         text = _slow_dumps(value)

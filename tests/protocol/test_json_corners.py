@@ -143,6 +143,14 @@ def test_raw_content_does_not_look_at_the_size_of_numbers(generation: Generation
     assert b"9" * 4301 in bytes(event.message.content)
 
 
+@pytest.mark.parametrize("value", ['{"a":1}', '{"a":"\\ud800"}', '{"a":NaN}'])
+def test_raw_content_has_no_white_space_around_it_whoever_reads_it(value: str) -> None:
+    client, _server = pair(Generation.V3, raw_content=True)
+    event = feed(client, ['{"msgid":"x","msgtype":"PATCH-DOC"}', "{}", f" \t\r\n{value}\n "])
+    assert isinstance(event, PatchReceived)
+    assert bytes(event.message.content).decode() == value
+
+
 # Tokens that are numbers, or nearly.
 number_like = st.text("0123456789-+.eE", min_size=1, max_size=30) | st.from_regex(
     r"\A-?(0|[1-9]\d{0,25})(\.\d{1,25})?([eE][-+]?\d{1,4})?\Z"
