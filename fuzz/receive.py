@@ -61,7 +61,7 @@ class Snapshot(NamedTuple):
     state: State
     generation: Generation | None
     pending: dict[str, Any]
-    error: RemoteProtocolError | None
+    error: Exception | None
 
     @classmethod
     def of(cls, connection: Connection) -> Snapshot:

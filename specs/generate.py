@@ -90,7 +90,7 @@ def state_machine() -> str:
         "Waiting for a reply is not a state: the requests in flight are a map beside it. A pair of state and input",
         "that is not in the table is a protocol error: the peer's, if the input was received, which finishes the",
         "connection; our caller's, if it was to be sent, which changes nothing. In CLOSED nothing can come from the",
-        "peer.",
+        "peer. An exception that nobody could foresee, while a frame is read, leads to FAILED as well.",
         "",
     ]
     for role in Role:

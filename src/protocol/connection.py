@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import wire3, wire4
-from .errors import NORMAL_CLOSURE, InvalidClose, InvalidFrame, MalformedFrame, RemoteProtocolError, WrongState
+from .errors import NORMAL_CLOSURE, InvalidClose, InvalidFrame, MalformedFrame, RemoteProtocolError
 from .events import Closed, Event
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import Message
@@ -80,6 +80,10 @@ class Connection(Sender):
             RemoteProtocolError: The peer broke the protocol: `MalformedFrame`, `UnknownMessageType`,
                 `UnexpectedMessage` or `LimitExceeded`. The state is FAILED, the error's `close_code` is what to send,
                 and every later frame raises the same error.
+            ReadingFailed: An exception that nobody could foresee has ended the reading: Python's stack or memory is
+                used up, or the frame is of a subclass that misbehaves, or a released memoryview. The state is FAILED
+                and every later frame raises the same error. KeyboardInterrupt and its like pass as they are, with the
+                same effect.
             WrongState: The WebSocket is closed already.
             InvalidFrame: The frame is neither text nor binary; nothing has happened.
         """
@@ -87,22 +91,19 @@ class Connection(Sender):
             self._refuse_frame()
         try:
             message = self._feed(frame)
+            if message is None:
+                return None
+            # Each message passes here, and a call costs as much as decoding a small frame.
+            report = self._reports.get(type(message))
+            if report is not None:
+                return report(message)
+            if not isinstance(message, InvalidFrame):
+                return self._receive(message)
         except RemoteProtocolError as error:
             self._fail(error)
-        except StopIteration:
-            raise WrongState(
-                "An exception from outside (KeyboardInterrupt, MemoryError) has ended the reading of an earlier frame: "
-                "close the WebSocket and make a new connection."
-            ) from None
-        if message is None:
-            return None
-        # Each message passes here, and a call costs as much as decoding a small frame.
-        report = self._reports.get(type(message))
-        if report is not None:
-            return report(message)
-        if isinstance(message, InvalidFrame):
-            raise message
-        return self._receive(message)
+        except BaseException as error:
+            self._give_up(error)
+        raise message
 
     def receive_close(self, code: int | None = None, reason: str = "") -> Closed:
         """Take note that the WebSocket is closed, in whatever way.

@@ -3,7 +3,7 @@
 The tree has two branches below `ProtocolError`. A `LocalProtocolError` says that our own caller asked for something
 that the state, the generation or a limit forbids; the connection is unchanged and may be used on. A
 `RemoteProtocolError` says that the peer broke the protocol; the connection is finished and the error carries the close
-code to send.
+code to send. `ReadingFailed` stands beside them: neither end broke the protocol.
 """
 
 from __future__ import annotations
@@ -19,6 +19,16 @@ _SIZES = frozenset({"max_message_size", "max_buffer_size", "max_total_size", "ma
 
 class BokehWireError(Exception):
     """Root of every error that this package raises on purpose."""
+
+
+class ReadingFailed(BokehWireError):
+    """Something else than the peer has ended the reading of a frame, see `__cause__`; the connection is finished.
+
+    Attributes:
+        close_code: The WebSocket close code (RFC 6455, section 7.4) to send to the peer.
+    """
+
+    close_code: int = INTERNAL_ERROR
 
 
 class ProtocolError(BokehWireError):

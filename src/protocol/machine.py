@@ -7,7 +7,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
-from .errors import LimitExceeded, RemoteProtocolError, UnexpectedMessage, WrongState
+from .errors import LimitExceeded, ReadingFailed, RemoteProtocolError, UnexpectedMessage, WrongState
 from .events import Event, PatchReceived, Ready, ReplyReceived, RequestReceived, UnknownReply
 from .limits import Limits
 from .messages import REPLIES, Ack, Message, PatchDoc, PullDocReq, PushDoc, Reply, Request, ServerInfoReq, Sync
@@ -36,7 +36,7 @@ _HINTS: Mapping[State, str] = {
     State.ABANDONED: "a close was asked for",
     State.CLOSING: "a close was asked for",
     State.CLOSED: "the WebSocket is closed; make a new connection",
-    State.FAILED: "the peer broke the protocol, see Connection.error; close the WebSocket and make a new connection",
+    State.FAILED: "the peer broke the protocol or reading failed (Connection.error); make a new connection",
 }
 
 
@@ -52,7 +52,7 @@ class Machine:
         self._role = role
         self._limits = limits
         self._generation: Generation | None = None
-        self._error: RemoteProtocolError | None = None
+        self._error: RemoteProtocolError | ReadingFailed | None = None
         self._pending: dict[str, Request] = {}
         self._pending_view: Mapping[str, Request] = MappingProxyType(self._pending)
         self._enter(State.HANDSHAKE)
@@ -83,8 +83,8 @@ class Machine:
         return self._pending_view
 
     @property
-    def error(self) -> RemoteProtocolError | None:
-        """What the peer did to finish the connection, None as long as it has done nothing."""
+    def error(self) -> RemoteProtocolError | ReadingFailed | None:
+        """What has finished the connection before its close, None as long as nothing has."""
         return self._error
 
     @property
@@ -94,7 +94,7 @@ class Machine:
 
     @property
     def close_expected(self) -> bool:
-        """Whether the end of the connection is what comes next: we asked for it, or the peer broke the protocol."""
+        """Whether the end of the connection is what comes next: we asked for it, or reading is over."""
         return self._state in (State.ABANDONED, State.CLOSING, State.FAILED)
 
     def _enter(self, state: State) -> None:
@@ -120,6 +120,7 @@ class Machine:
         """Complain about a frame where none may come.
 
         Raises:
+            ReadingFailed: What finished the connection before.
             RemoteProtocolError: What finished the connection before; or the peer spoke out of turn, which finishes it.
             WrongState: The WebSocket is closed already.
         """
@@ -138,6 +139,21 @@ class Machine:
         self._error = error
         self._enter(State.FAILED)
         raise error
+
+    def _give_up(self, cause: BaseException) -> NoReturn:
+        """Finish the connection because of what is no fault of the peer: a part of what it sent may be lost.
+
+        Raises:
+            ReadingFailed: If the cause is an ordinary exception.
+            BaseException: The cause itself, if it is none.
+        """
+        self._error = ReadingFailed(
+            f"{type(cause).__name__} has ended the reading of a frame: close the WebSocket and make a new connection."
+        )
+        self._enter(State.FAILED)
+        if isinstance(cause, Exception):
+            raise self._error from cause
+        raise cause
 
     def _receive(self, message: Message) -> Event:
         """Take a complete message from the peer.
@@ -162,7 +178,7 @@ class Machine:
 
     def _refuse(self, message: Message, given: Input) -> NoReturn:
         got = f"A {self._role.value} in state {self._state.value} got {message.type.value} {message.msgid[:80]!r}"
-        self._fail(UnexpectedMessage(f"{got}, which may not come now ({given.value})."))
+        raise UnexpectedMessage(f"{got}, which may not come now ({given.value}).")
 
     def _classify_reply(self, message: Any) -> Input:
         request = self._pending.get(message.reqid)
@@ -188,7 +204,7 @@ class Machine:
             self._refuse(message, Input.RECEIVE_DUPLICATE)
         maximum = self._limits.max_pending
         if maximum is not None and len(self._pending) >= maximum:
-            self._fail(LimitExceeded("number of unanswered requests", len(self._pending) + 1, maximum, "max_pending"))
+            raise LimitExceeded("number of unanswered requests", len(self._pending) + 1, maximum, "max_pending")
         request = self._pending[message.msgid] = _REQUESTS[type(message)]
         return RequestReceived(request, message)
 

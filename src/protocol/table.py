@@ -40,7 +40,7 @@ class State(Enum):
     CLOSED = "closed"
     """The WebSocket is closed. Final."""
     FAILED = "failed"
-    """The peer broke the protocol. Only the close is left."""
+    """The peer broke the protocol, or reading failed. Only the close is left."""
 
 
 class Input(Enum):

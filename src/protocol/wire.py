@@ -60,7 +60,6 @@ class Decoder(Protocol):
         Raises:
             MalformedFrame: The frame is not what has to come next.
             LimitExceeded: It is too large, nests too deep, or announces too much.
-            StopIteration: `feed` has raised before.
         """
 
 

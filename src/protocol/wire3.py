@@ -161,9 +161,9 @@ def _read_messages(limits: Limits, raw_content: bool, progress: Progress) -> Rea
             _check_count(count, limits)
         progress.mid_message = True
         frame = yield None
+        while not isinstance(frame, str):
+            frame = yield no_text(frame, "a text frame with a message's metadata")
         if frame != "{}":
-            while not isinstance(frame, str):
-                frame = yield no_text(frame, "a text frame with a message's metadata")
             _check_metadata(frame, limits)
         frame = yield None
         while not isinstance(frame, str):

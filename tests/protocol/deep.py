@@ -28,6 +28,7 @@ COSTS = {
     "test_one_among_many_that_look_alike": 2.6,
     "test_depth_is_found_without_decoding": 2.5,
     "test_any_value_is_taken_or_refused_as_by_json": 2.5,
+    "test_raw_hides_nothing_wherever_it_is": 2.5,
     "test_what_bokeh_writes_we_read": 2.4,
     "test_what_is_not_finite_is_refused_and_what_is_finite_is_not": 2.4,
     "test_noise": 1.9,

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import re
+import subprocess
+import sys
+import traceback
 from collections.abc import Sequence
 from types import GeneratorType
 from typing import Any
@@ -20,6 +25,7 @@ from bokehwire.protocol import (
     InvalidClose,
     InvalidFrame,
     InvalidId,
+    MalformedFrame,
     MessageType,
     NotInGeneration,
     Ok,
@@ -28,6 +34,7 @@ from bokehwire.protocol import (
     PullDocReply,
     PullDocReq,
     PushDoc,
+    ReadingFailed,
     Ready,
     ReplyReceived,
     Request,
@@ -366,22 +373,139 @@ def test_what_is_no_frame_is_our_callers_fault(generation: Generation, frame: An
     assert state_of(fresh) is State.HANDSHAKE
 
 
-class Interrupting(str):
-    """Text during whose reading Ctrl-C is pressed."""
+class Misbehaving(str):
+    """Text during whose reading something else goes wrong."""
+
+    error: type[BaseException]
 
     def __len__(self) -> int:
-        raise KeyboardInterrupt
+        raise self.error
+
+
+def misbehaving(error: type[BaseException]) -> Misbehaving:
+    text = Misbehaving("{}")
+    text.error = error
+    return text
+
+
+def released() -> memoryview:
+    view = memoryview(b"1")
+    view.release()
+    return view
+
+
+def failed(connection: Connection, name: str) -> None:
+    """What holds after reading has failed."""
+    error = connection.error
+    assert isinstance(error, ReadingFailed)
+    assert re.search(f"^{name} .*make a new connection", str(error))
+    assert error.close_code == 1011
+    assert connection.state is State.FAILED
+    for frame in ("{}", b"", '{"msgid":"x","msgtype":"PATCH-DOC"}'):
+        with pytest.raises(ReadingFailed) as again:
+            connection.receive_frame(frame)
+        assert again.value is error
+    with pytest.raises(WrongState, match="reading failed"):
+        connection.patch_doc(EVENTS)
+    assert connection.send_close(error.close_code) == (1011, "")
+    assert connection.receive_close(1011) == Closed(1011, "", True, ("c1",), False)
 
 
 @both_generations
-def test_after_an_interruption_a_connection_says_that_it_cannot_go_on(generation: Generation) -> None:
+@pytest.mark.parametrize("error", [TypeError, ValueError, RecursionError, MemoryError, StopIteration])
+def test_an_exception_that_nobody_foresees_ends_the_reading(generation: Generation, error: type[Exception]) -> None:
+    client, _server = pair(generation)
+    client.pull_doc()
+    with pytest.raises(ReadingFailed) as caught:
+        client.receive_frame(misbehaving(error))
+    assert isinstance(caught.value.__cause__, error | RuntimeError)
+    failed(client, type(caught.value.__cause__).__name__)
+
+
+@both_generations
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_passes_and_ends_the_reading(generation: Generation, error: type[BaseException]) -> None:
+    client, _server = pair(generation)
+    client.pull_doc()
+    with pytest.raises(error):
+        client.receive_frame(misbehaving(error))
+    failed(client, error.__name__)
+
+
+@both_generations
+def test_a_released_view_as_a_buffer_ends_the_reading(generation: Generation) -> None:
     client, server = pair(generation)
-    with pytest.raises(KeyboardInterrupt):
-        client.receive_frame(Interrupting("{}"))
-    for frame in server.patch_doc(EVENTS).frames:
-        with pytest.raises(WrongState, match=r"KeyboardInterrupt.*make a new connection"):
-            client.receive_frame(frame)
-    assert client.receive_close() == Closed(None, "", False, (), False)
+    client.pull_doc()
+    *frames, _data = server.patch_doc(EVENTS, [Buffer("b", b"1")]).frames
+    for frame in frames:
+        client.receive_frame(frame)
+    with pytest.raises(ReadingFailed) as caught:
+        client.receive_frame(released())
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert client.mid_message
+    assert client.receive_close().mid_message
+
+
+@both_generations
+def test_where_the_stack_ends_reading_ends_in_a_documented_state(generation: Generation) -> None:
+    outcomes: set[str] = set()
+
+    def descend(levels: int) -> None:
+        if levels:
+            descend(levels - 1)
+        else:
+            outcomes.add(receive())
+
+    def receive() -> str:
+        try:
+            for frame in frames:
+                client.receive_frame(frame)
+        except ReadingFailed:
+            return client.state.name
+        except RecursionError:  # not even the error can be made here
+            return "no stack"
+        return client.state.name
+
+    frames = make_server(generation).ack().frames
+    depth = len(inspect.stack())
+    for levels in range(sys.getrecursionlimit() - depth - 40, sys.getrecursionlimit() - depth):
+        client = make_client()
+        try:
+            descend(levels)
+        except RecursionError:
+            break
+        if client.state is State.HANDSHAKE:  # the stack ended before the reading or in it; now there is enough
+            with pytest.raises((ReadingFailed, MalformedFrame)):
+                feed(client, ["[]"] * 3)
+            assert state_of(client) is State.FAILED
+    assert "OPEN" in outcomes
+    assert outcomes & {"FAILED", "no stack"}
+
+
+def test_a_frame_of_the_wrong_kind_is_not_compared_with_text() -> None:
+    # Python can be told to refuse such comparisons, and the peer must not be able to cause one.
+    program = """if True:
+        from bokehwire.protocol import Connection, Generation, MalformedFrame
+        client = Connection(generation=Generation.V3)
+        client.receive_frame('{"msgid":"s","msgtype":"ACK"}')
+        try:
+            client.receive_frame(b"{}")
+        except MalformedFrame:
+            print("refused")
+    """
+    done = subprocess.run([sys.executable, "-bb", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+def test_an_error_that_is_raised_again_does_not_grow() -> None:
+    client, _server = pair(Generation.V3)
+    lengths = set()
+    for _ in range(3):
+        error = rejected(client, ["garbage"]) if client.error is None else client.error
+        with pytest.raises(MalformedFrame):
+            client.receive_frame("{}")
+        lengths.add(len(traceback.extract_tb(error.__traceback__)))
+    assert len(lengths) == 1
 
 
 @both_generations

@@ -217,7 +217,7 @@ def test_trailing_frames(transcript: Transcript, side: Side) -> None:
 def test_after_a_fault(transcript: Transcript) -> None:
     """The frames of the script that the servers refused."""
     connection, done = replayed(transcript, "server")
-    assert connection.error is not None
+    assert isinstance(connection.error, RemoteProtocolError)
     assert connection.error.close_code == 1002
     assert_finished(connection, connection.error, pending_after(done))
 
