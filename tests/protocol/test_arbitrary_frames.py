@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import get_args
 
+from hypothesis import Phase, given, settings
 from hypothesis import event as note
-from hypothesis import given
 from hypothesis import strategies as st
 
 from bokehwire.protocol import (
@@ -43,18 +44,21 @@ def peers(draw: st.DrawFn) -> tuple[Connection, list[Frame]]:
     generation = draw(strategies.generations)
     limits = draw(st.sampled_from([Limits(), TIGHT]))
     raw = draw(st.booleans())
+    likely = strategies.kinds_to_client
     if draw(st.booleans()):
+        likely = strategies.kinds_to_server
         connection = Connection(Role.SERVER, generation=generation, limits=limits, raw_content=raw)
         connection.ack()
     else:
         connection = Connection(limits=limits, raw_content=raw)
-        if draw(st.booleans()):
+        if draw(st.integers(0, 3)):
             feed(connection, make_server(generation).ack().frames)
             connection.pull_doc()
             connection.patch_doc({})
+            assert tuple(connection.pending) == strategies.PENDING
             if draw(st.booleans()):
                 connection.send_close()
-    return connection, draw(strategies.frame_sequences(generation))
+    return connection, draw(strategies.frame_sequences(generation, likely))
 
 
 def receive(connection: Connection, frame: Frame) -> tuple[Event | None, RemoteProtocolError | None]:
@@ -92,6 +96,26 @@ def test_only_documented_outcomes(drawn: tuple[Connection, list[Frame]]) -> None
     closed = connection.receive_close(1006)
     assert closed.unanswered == unanswered
     assert connection.state is State.CLOSED
+
+
+def test_what_is_drawn_is_about_what_is_in_flight() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=500, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+    @given(peers())
+    def draw(drawn: tuple[Connection, list[Frame]]) -> None:
+        connection, frames = drawn
+        for frame in frames:
+            event, error = receive(connection, frame)
+            seen[type(event).__name__] += event is not None
+            if error is not None:
+                seen.update(word for word in ("duplicate", "wrong reply") if word in str(error))
+                break
+
+    draw()
+    # About half of what was seen when this was written.
+    floors = {"ReplyReceived": 10, "UnknownReply": 30, "RequestReceived": 30, "duplicate": 2, "wrong reply": 4}
+    assert {name: seen[name] for name, floor in floors.items() if seen[name] < floor} == {}, seen
 
 
 @given(strategies.generations, st.lists(st.text(max_size=30) | st.binary(max_size=30), max_size=5))
