@@ -135,13 +135,16 @@ class Connection(Sender):
             The code and the reason to give to the WebSocket.
 
         Raises:
-            InvalidClose: No endpoint may send this code.
+            InvalidClose: No endpoint may send this code, or the reason is no str.
             WrongState: The WebSocket is closed already.
         """
-        if code not in _MAY_SEND:
+        given: object = code
+        if not isinstance(given, int) or given not in _MAY_SEND:
             raise InvalidClose(
-                f"{code} is no close code to send; take 1000, or one of 3000 to 4999 for your own meaning."
+                f"{code!r} is no close code to send; take 1000, or one of 3000 to 4999 for your own meaning."
             )
+        if not isinstance(reason, str):
+            raise InvalidClose(f"The reason of a close is a str, not {type(reason).__name__}.")
         self._enter(self._look_up(Input.SEND_CLOSE))
         return code, reason.encode("utf-8", "replace")[:_MAX_REASON].decode("utf-8", "ignore")
 

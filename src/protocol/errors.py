@@ -8,6 +8,9 @@ code to send. `ReadingFailed` stands beside them: neither end broke the protocol
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 NORMAL_CLOSURE = 1000
 PROTOCOL_ERROR = 1002
 POLICY_VIOLATION = 1008
@@ -71,6 +74,9 @@ class UnknownMessageType(MalformedFrame):
         super().__init__(message)
         self.msgtype = msgtype
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), msgtype=self.msgtype), self.args, self.__dict__
+
 
 class UnexpectedMessage(RemoteProtocolError):
     """A well-formed message that may not come in this state, to this role, or as the reply to this request."""
@@ -80,7 +86,6 @@ class LimitError(ProtocolError):
     """More than a limit allows; the base of both faults, so that one `except` catches either.
 
     Args:
-        message: What happened and what to do.
         limit: What is limited, in words, e.g. `"nesting depth"`.
         value: What was found.
         maximum: What is allowed.
@@ -93,8 +98,10 @@ class LimitError(ProtocolError):
         parameter: As given.
     """
 
-    def __init__(self, message: str, *, limit: str, value: int, maximum: int, parameter: str) -> None:
-        super().__init__(message)
+    _text = "A limit is exceeded: {limit} is {value:,}, at most {maximum:,} is allowed; see Limits({parameter}=...)."
+
+    def __init__(self, limit: str, value: int, maximum: int, parameter: str) -> None:
+        super().__init__(self._text.format(limit=limit, value=value, maximum=maximum, parameter=parameter))
         self.limit = limit
         self.value = value
         self.maximum = maximum
@@ -102,27 +109,26 @@ class LimitError(ProtocolError):
         # RFC 6455, section 7.4.1: 1009 is for data that is too big, 1008 for a policy that nothing else names.
         self.close_code = MESSAGE_TOO_BIG if parameter in _SIZES else POLICY_VIOLATION
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.limit, self.value, self.maximum, self.parameter), self.__dict__
+
 
 class LimitExceeded(LimitError, RemoteProtocolError):
     """The peer sent more than a limit allows. Limits are checked before objects are built from what was sent."""
 
-    def __init__(self, limit: str, value: int, maximum: int, parameter: str) -> None:
-        message = (
-            f"The peer exceeded a limit: {limit} is {value:,}, at most {maximum:,} is allowed. "
-            f"If the peer is to be trusted, pass Limits({parameter}=...) with a larger value or None."
-        )
-        super().__init__(message, limit=limit, value=value, maximum=maximum, parameter=parameter)
+    _text = (
+        "The peer exceeded a limit: {limit} is {value:,}, at most {maximum:,} is allowed. "
+        "If the peer is to be trusted, pass Limits({parameter}=...) with a larger value or None."
+    )
 
 
 class LocalLimitExceeded(LimitError, LocalProtocolError):
     """Our caller asked to send, or to keep in flight, more than a limit allows."""
 
-    def __init__(self, limit: str, value: int, maximum: int, parameter: str) -> None:
-        message = (
-            f"Not sent: {limit} would be {value:,}, at most {maximum:,} is allowed. "
-            f"Send less at a time, or pass Limits({parameter}=...) with a larger value or None."
-        )
-        super().__init__(message, limit=limit, value=value, maximum=maximum, parameter=parameter)
+    _text = (
+        "Not sent: {limit} would be {value:,}, at most {maximum:,} is allowed. "
+        "Send less at a time, or pass Limits({parameter}=...) with a larger value or None."
+    )
 
 
 class WrongState(LocalProtocolError):
@@ -146,7 +152,7 @@ class InvalidContent(LocalProtocolError, ValueError):
 
 
 class InvalidClose(LocalProtocolError, ValueError):
-    """A close code that an endpoint may not send (RFC 6455, section 7.4)."""
+    """A close code that an endpoint may not send (RFC 6455, section 7.4), or a reason that is no str."""
 
 
 class InvalidFrame(LocalProtocolError, TypeError):

@@ -1,6 +1,6 @@
 """What a connection reports to its caller: frozen, complete when built, together a closed union.
 
-As with messages, the garbage collector has no business with them.
+As with messages, the garbage collector has no business with those that hold no content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Ready(msgspec.Struct, frozen=True, gc=False):
     msgid: str
 
 
-class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
+class ReplyReceived(msgspec.Struct, frozen=True):
     """A request of ours is answered and no longer pending.
 
     Attributes:
@@ -34,19 +34,19 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
     message: Reply
 
 
-class UnknownReply(msgspec.Struct, frozen=True, gc=False):
+class UnknownReply(msgspec.Struct, frozen=True):
     """A reply that names no request in flight, or none at all. Not an error: Bokeh's own clients ignore it."""
 
     message: Reply
 
 
-class PatchReceived(msgspec.Struct, frozen=True, gc=False):
+class PatchReceived(msgspec.Struct, frozen=True):
     """Client role: the server's document has changed."""
 
     message: PatchDoc
 
 
-class RequestReceived(msgspec.Struct, frozen=True, gc=False):
+class RequestReceived(msgspec.Struct, frozen=True):
     """Server role: a client's request, pending until it is answered.
 
     Attributes:

@@ -28,6 +28,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             as one. 512, which is more than Bokeh can write (specs/json.md has the numbers).
         max_pending: Requests in flight: sent and not yet answered (client), received and not yet answered (server).
             65,536.
+
+    Raises:
+        TypeError: A limit is neither an int nor None.
+        ValueError: A limit is negative.
     """
 
     max_message_size: int | None = 20 * MEBIBYTE
@@ -38,6 +42,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_frames_per_message: int | None = 20_003
     max_depth: int | None = 512
     max_pending: int | None = 65_536
+
+    def __post_init__(self) -> None:
+        for name, limit in msgspec.structs.asdict(self).items():
+            if limit is not None and type(limit) is not int:
+                raise TypeError(f"{name} is an int or None, not {limit!r:.80}.")
+            if limit is not None and limit < 0:
+                raise ValueError(f"{name} is {limit}, but a limit is not negative; None switches it off.")
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,7 +1,7 @@
 """The messages of the Bokeh server protocol: one frozen struct per kind, together a closed union.
 
-A message is the same object in both wire generations; only its frames differ. The garbage
-collector has no business with it: what comes out of JSON holds no cycles.
+A message is the same object in both wire generations; only its frames differ. The garbage collector has no business
+with those that hold nothing but text (`gc=False`); content can be changed, and so become part of a cycle.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Error(msgspec.Struct, frozen=True, gc=False):
     traceback: str | None = None
 
 
-class PatchDoc(msgspec.Struct, frozen=True, gc=False):
+class PatchDoc(msgspec.Struct, frozen=True):
     """Changes of the document, `{"events": [...]}`. A client's patch is answered by Ok or Error, a server's is not.
 
     Attributes:
@@ -108,7 +108,7 @@ class PatchDoc(msgspec.Struct, frozen=True, gc=False):
     buffers: tuple[Buffer, ...] = ()
 
 
-class PushDoc(msgspec.Struct, frozen=True, gc=False):
+class PushDoc(msgspec.Struct, frozen=True):
     """A client's whole document, `{"doc": {...}}`, to replace the session's."""
 
     type: ClassVar[MessageType] = MessageType.PUSH_DOC
@@ -126,7 +126,7 @@ class PullDocReq(msgspec.Struct, frozen=True, gc=False):
     msgid: str
 
 
-class PullDocReply(msgspec.Struct, frozen=True, gc=False):
+class PullDocReply(msgspec.Struct, frozen=True):
     """The session's whole document, `{"doc": {...}}`."""
 
     type: ClassVar[MessageType] = MessageType.PULL_DOC_REPLY
@@ -145,7 +145,7 @@ class ServerInfoReq(msgspec.Struct, frozen=True, gc=False):
     msgid: str
 
 
-class ServerInfoReply(msgspec.Struct, frozen=True, gc=False):
+class ServerInfoReply(msgspec.Struct, frozen=True):
     """The server's versions, `{"version_info": {"bokeh": ..., "server": ...}}` (generation 3 only)."""
 
     type: ClassVar[MessageType] = MessageType.SERVER_INFO_REPLY

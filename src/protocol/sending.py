@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
-from .errors import InvalidId, LocalLimitExceeded, NotInGeneration, UnknownRequest
+from .errors import InvalidContent, InvalidId, LocalLimitExceeded, NotInGeneration, UnknownRequest
 from .limits import Limits
 from .machine import Machine
 from .messages import REPLIES, Buffer, MessageType, Request
@@ -14,6 +14,7 @@ from .table import Generation, Input, Role
 from .wire import Encode, Outgoing, check_outgoing, outgoing_buffers
 
 _EMPTY: dict[str, Any] = {}
+_NO_ID = object()
 
 
 class _Intent(NamedTuple):
@@ -31,11 +32,16 @@ _INFO = _Intent(Input.SEND_INFO, MessageType.SERVER_INFO_REQ.value, Request.SERV
 _SYNC = _Intent(Input.SEND_SYNC, MessageType.SYNC.value, Request.SYNC)
 
 
+def _check_str(name: str, given: object) -> None:
+    if not isinstance(given, str):
+        raise InvalidContent(f"The {name} of an ERROR is a str, not {type(given).__name__}.")
+
+
 class Sender(Machine):
     """The sending half of a connection, both roles.
 
-    Every method returns the frames of one message, or raises and changes nothing. Besides what is listed with each,
-    they raise:
+    Every method returns the frames of one message, or raises and changes nothing: an id that was made for what cannot
+    be sent goes to the next message. Besides what is listed with each, they raise:
 
     - `WrongState`, if the state or the role does not allow it;
     - `InvalidContent`, if content or a buffer cannot be sent: no JSON, or nothing that a receiver would take;
@@ -43,7 +49,7 @@ class Sender(Machine):
     - `InvalidId`, if the id factory repeats itself or returns no id.
 
     Content is what the message carries, e.g. `{"events": [...]}`, made of dict with str keys, list or tuple, str, int,
-    float, bool and None. Any part of it that is JSON already can be `msgspec.Raw`, and is sent as it is.
+    float, bool and None. Any part of it that is JSON already can be `msgspec.Raw`, and is sent without a look at it.
     """
 
     _encode: Encode
@@ -53,7 +59,7 @@ class Sender(Machine):
         self._patch = _CLIENT_PATCH if role is Role.CLIENT else _SERVER_PATCH
         # What is pending at a server has the client's ids, which are none of ours.
         self._taken = self._pending if role is Role.CLIENT else {}
-        self._next_id = id_factory if id_factory is not None else map(str, count(1)).__next__
+        self._make_id = self._next_id = id_factory if id_factory is not None else map(str, count(1)).__next__
 
     def patch_doc(self, content: Any, buffers: Iterable[Buffer] = ()) -> Outgoing:
         """Send changes of the document. A client's patch is pending until it is answered; a server's is not answered.
@@ -93,6 +99,7 @@ class Sender(Machine):
             NotInGeneration: The server speaks generation 4, which has no such message.
         """
         if self._generation is Generation.V4:
+            self._look_up(Input.SEND_INFO)
             raise NotInGeneration("Generation 4 (Bokeh 4) has no SERVER-INFO-REQ; roundtrip() works in both.")
         return self._send(_INFO)
 
@@ -120,8 +127,11 @@ class Sender(Machine):
             traceback: Where it went wrong.
 
         Raises:
+            InvalidContent: The text is no str, or the traceback neither str nor None.
             UnknownRequest: No such request is unanswered.
         """
+        for name, given in (("text", text), ("traceback", "" if traceback is None else traceback)):
+            _check_str(name, given)
         return self._reply(MessageType.ERROR, reqid, {"text": text, "traceback": traceback})
 
     def pull_doc_reply(self, reqid: str, content: Any, buffers: Iterable[Buffer] = ()) -> Outgoing:
@@ -162,9 +172,13 @@ class Sender(Machine):
         msgid = self._next_id()
         if type(msgid) is not str or not msgid or msgid in self._taken:
             raise InvalidId(f"The id factory returned {msgid!r}; an id is a non-empty str that no pending request has.")
-        frames = self._encode(kind, msgid, reqid, content, checked)
-        if limits.max_outgoing_size is not None:
-            check_outgoing(frames, limits)
+        try:
+            frames = self._encode(kind, msgid, reqid, content, checked)
+            if limits.max_outgoing_size is not None:
+                check_outgoing(frames, limits)
+        except BaseException:
+            self._next_id = chain((msgid,), iter(self._make_id, _NO_ID)).__next__
+            raise
         if request is not None:
             pending[msgid] = request
         if state is not self._state:
@@ -174,7 +188,10 @@ class Sender(Machine):
     def _reply(self, kind: MessageType, reqid: str, content: Any = _EMPTY, buffers: Iterable[Buffer] = ()) -> Outgoing:
         # In the client role nothing that is pending is ours to answer; the table says so.
         self._look_up(Input.SEND_REPLY)
-        request = self._pending.get(reqid)
+        try:
+            request = self._pending.get(reqid)
+        except TypeError:  # it cannot even be looked up
+            request = None
         if request is None:
             raise UnknownRequest(f"No unanswered request has the id {reqid!r}; each is answered once.")
         if kind not in REPLIES[request]:

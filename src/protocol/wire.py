@@ -168,7 +168,11 @@ def _flat(buffer: Buffer) -> Buffer:
         return buffer
     if not isinstance(data, memoryview):
         raise InvalidContent(f"The data of buffer {buffer.id!r} is {type(data).__name__}, not bytes.")
-    if not data.c_contiguous:
+    try:
+        contiguous = data.c_contiguous
+    except ValueError:
+        raise InvalidContent(f"The data of buffer {buffer.id!r} is a memoryview that has been released.") from None
+    if not contiguous:
         raise InvalidContent(f"The data of buffer {buffer.id!r} is not C-contiguous; copy it first.")
     if data.format == "B" and data.ndim == 1:
         return buffer
@@ -180,9 +184,12 @@ def outgoing_buffers(buffers: Iterable[Buffer], limits: Limits) -> Buffers:
     """Check buffers that are to be sent; their data becomes flat bytes, without a copy.
 
     Raises:
-        InvalidContent: One is no `Buffer`; an id is empty, repeated or no str; data is not bytes or not C-contiguous.
+        InvalidContent: They are no iterable; one is no `Buffer`; an id is empty, repeated or no str; data is not bytes
+            or not C-contiguous.
         LocalLimitExceeded: There are too many.
     """
+    if not isinstance(buffers, Iterable):
+        raise InvalidContent(f"The buffers of a message are an iterable of Buffer, not {type(buffers).__name__}.")
     checked: dict[str, Buffer] = {}
     for buffer in buffers:
         if not isinstance(buffer, Buffer):

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import traceback
+import weakref
 from collections.abc import Sequence
 from types import GeneratorType
 from typing import Any
@@ -23,8 +24,11 @@ from bokehwire.protocol import (
     Error,
     Generation,
     InvalidClose,
+    InvalidContent,
     InvalidFrame,
     InvalidId,
+    Limits,
+    LocalLimitExceeded,
     MalformedFrame,
     MessageType,
     NotInGeneration,
@@ -54,6 +58,7 @@ from tests.protocol.wiring import (
     deliver,
     feed,
     frames_of,
+    ids,
     make_client,
     make_server,
     pair,
@@ -209,6 +214,85 @@ def test_an_id_factory_that_fails_changes_nothing(generation: Generation, made: 
         client.pull_doc()
     assert client.pending == {"c": Request.PULL_DOC}
     assert client.pull_doc().msgid == "d"
+
+
+@both_generations
+def test_what_cannot_be_sent_takes_no_id(generation: Generation) -> None:
+    limits = Limits(max_outgoing_size=200)
+    client = Connection(id_factory=ids("c").__next__, limits=limits)
+    feed(client, make_server(generation).ack().frames)
+    for _ in range(3):
+        with pytest.raises(InvalidContent):
+            client.patch_doc({"events": [float("nan")]})
+        with pytest.raises(LocalLimitExceeded):
+            client.patch_doc({"events": ["x" * 300]})
+    assert [client.pull_doc().msgid, client.pull_doc().msgid] == ["c1", "c2"]
+    with pytest.raises(InvalidContent):
+        client.patch_doc({"events": [object()]})
+    assert client.pull_doc().msgid == "c3"
+
+
+@both_generations
+def test_what_no_caller_may_ask_for_is_our_callers_fault(generation: Generation) -> None:
+    client, server = pair(generation)
+    deliver(server, client.patch_doc(EVENTS))
+    wrong: Any
+    for wrong in (5, None, b"no"):
+        with pytest.raises(InvalidContent, match=f"text .* not {type(wrong).__name__}"):
+            server.refuse("c1", wrong)
+    with pytest.raises(InvalidContent, match=r"traceback .* not int"):
+        server.refuse("c1", "no", 5)  # type: ignore[arg-type]
+    for wrong in ([], 5, None):
+        with pytest.raises(UnknownRequest):
+            server.ok(wrong)
+    wrong = 5
+    with pytest.raises(InvalidContent, match="iterable of Buffer, not int"):
+        client.patch_doc(EVENTS, wrong)
+    for wrong in ([], "1000", 1000.0, None):
+        with pytest.raises(InvalidClose, match=re.escape(repr(wrong))):
+            client.send_close(wrong)
+    for wrong in (None, 5, b"done"):
+        with pytest.raises(InvalidClose, match=f"str, not {type(wrong).__name__}"):
+            client.send_close(1000, wrong)
+    assert list(server.pending) == ["c1"]
+    assert client.state is server.state is State.OPEN
+
+
+def test_where_the_message_may_not_be_sent_at_all_the_state_is_named_first() -> None:
+    client, server = pair(Generation.V4)
+    with pytest.raises(WrongState):
+        server.server_info()
+    client.receive_close()
+    with pytest.raises(WrongState):
+        client.server_info()
+
+
+@both_generations
+def test_content_that_holds_its_own_message_is_collected(generation: Generation) -> None:
+    client, server = pair(generation)
+    asked = client.patch_doc({"events": []})
+    events: list[Any] = [deliver(server, asked), deliver(client, server.patch_doc({}))]
+    if generation is Generation.V3:
+        deliver(server, client.server_info())
+        events.append(deliver(client, server.server_info_reply("c2", {})))
+    deliver(server, client.pull_doc())
+    events += [
+        deliver(client, server.pull_doc_reply(list(server.pending)[-1], {})),
+        deliver(server, client.push_doc({})),
+        feed(client, frames_of(generation, {"msgid": "x", "msgtype": "PULL-DOC-REPLY", "reqid": "y"}, {})),
+    ]
+    markers = [Marker() for _ in events]
+    for event, marker in zip(events, markers, strict=True):
+        event.message.content["back"] = [event, marker]
+    alive = [weakref.ref(marker) for marker in markers]
+    # A small message stays with the connection until the next one.
+    del client, server, events, event, markers, marker
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * len(alive)
+
+
+class Marker:
+    """Something that can be seen to be gone."""
 
 
 @both_generations

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,11 +23,14 @@ from bokehwire.protocol import (
     Limits,
     LocalLimitExceeded,
     LocalProtocolError,
+    MalformedFrame,
     PatchReceived,
+    ReadingFailed,
     Ready,
     RemoteProtocolError,
     RequestReceived,
     Role,
+    UnknownMessageType,
 )
 from bokehwire.protocol.text import depth
 from tests.protocol import strategies
@@ -275,6 +282,40 @@ def test_both_faults_of_a_limit_have_one_base() -> None:
     assert issubclass(LocalLimitExceeded, LimitError)
     assert issubclass(LimitExceeded, RemoteProtocolError)
     assert issubclass(LocalLimitExceeded, LocalProtocolError)
+
+
+@pytest.mark.parametrize("name", Limits.__struct_fields__)
+def test_a_limit_is_a_count_or_none(name: str) -> None:
+    wrong: Any
+    for wrong in ("x", 1e3, True, b"1"):
+        with pytest.raises(TypeError, match=f"{name} is an int or None"):
+            Limits(**{name: wrong})
+    with pytest.raises(ValueError, match=f"{name} is -1"):
+        Limits(**{name: -1})
+    for right in (0, 10**30, None):
+        assert getattr(Limits(**{name: right}), name) == right
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LimitExceeded("nesting depth", 1000, 512, "max_depth"),
+        LocalLimitExceeded("size of a frame in bytes", 2, 1, "max_outgoing_size"),
+        LimitError("nesting depth", 1000, 512, "max_depth"),
+        UnknownMessageType("no such type", msgtype="NO"),
+        MalformedFrame("no JSON"),
+        ReadingFailed("no stack"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+def test_errors_can_be_sent_to_another_process(error: Exception, again: Callable[[Exception], Exception]) -> None:
+    error.add_note("seen there")
+    other = again(error)
+    assert type(other) is type(error)
+    assert str(other) == str(error)
+    assert vars(other) == vars(error)
+    assert other.__notes__[0] == "seen there"
 
 
 def test_limits_are_frozen_and_have_defaults() -> None:

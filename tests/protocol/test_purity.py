@@ -20,6 +20,7 @@ ALLOWED = {
     "__future__",
     "collections.abc",
     "enum",
+    "functools",
     "gc",
     "itertools",
     "json",

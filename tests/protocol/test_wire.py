@@ -329,6 +329,16 @@ def test_buffers_that_cannot_be_sent(generation: Generation, buffers: list[Any],
 
 
 @both_generations
+def test_a_released_view_cannot_be_sent(generation: Generation) -> None:
+    client, _server = pair(generation)
+    view = memoryview(b"1")
+    view.release()
+    with pytest.raises(InvalidContent, match="released"):
+        client.patch_doc(CONTENT, [Buffer("b", view)])
+    assert client.pending == {}
+
+
+@both_generations
 def test_buffers_of_any_shape_are_sent_as_bytes(generation: Generation) -> None:
     client, server = pair(generation)
     views: list[Any] = [
