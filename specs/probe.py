@@ -16,7 +16,7 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import bokeh
@@ -146,6 +146,12 @@ class Probe:
             return f"HTTP {error.code}"
         return await peer.reaction()
 
+    async def raising(self) -> str:
+        """What comes of a handshake with an application that raises when its session is made."""
+        return await Probe(self.url.replace("/app/ws", "/raises/ws")).refused(
+            "bokeh", generate_jwt_token(generate_session_id())
+        )
+
     async def sent(self, *frames: Frame) -> str:
         """The reaction to frames."""
         peer = await self.connect()
@@ -167,6 +173,30 @@ class Probe:
         change = {"kind": "ModelChanged", "model": {"id": slider["id"]}, "attr": "value", "new": 3} | event
         await peer.send(*message("PATCH-DOC", {"events": [change]}, msgid="m2"))
         return await peer.reaction()
+
+    async def model(self, name: str) -> tuple[Peer, Any]:
+        """A connection, and a root of the document that it pulled."""
+        peer, doc, _frames = await self.pulled()
+        return peer, next(root for root in doc["roots"] if root["name"] == name)
+
+    async def patched_by(self, as_model: Callable[[Any], Any]) -> str:
+        """The reaction to a patch of the slider that names it in this way."""
+        peer, slider = await self.model("Slider")
+        change = {"kind": "ModelChanged", "model": as_model(slider), "attr": "value", "new": 3}
+        await peer.send(*message("PATCH-DOC", {"events": [change]}, msgid="m2"))
+        return await peer.reaction()
+
+    async def columns(self, kind: str) -> str:
+        """The reaction to new columns without cols or rollover."""
+        peer, source = await self.model("ColumnDataSource")
+        data = {"type": "map", "entries": [["x", [1.0]]]}
+        change = {"kind": kind, "model": {"id": source["id"]}, "attr": "data", "data": data}
+        await peer.send(*message("PATCH-DOC", {"events": [change]}, msgid="m2"))
+        return await peer.reaction()
+
+    async def in_generation_3(self, *frames: Frame) -> str:
+        """The reaction to frames that only generation 3 has."""
+        return "-" if V4 else await self.sent(*frames)
 
     async def changed(self, *events: Any) -> str:
         """The reaction to a patch with these events."""
@@ -239,6 +269,9 @@ class Probe:
         expired = generate_jwt_token(generate_session_id(), expiration=-10)
         signed = generate_jwt_token(generate_session_id(), signed=True, secret_key=b"wrong")
         nan = [str(frame).replace('"NAN"', "NaN") for frame in message("PATCH-DOC", {"events": [], "x": "NAN"})]
+        digits = [str(frame).replace('"DIGITS"', "9" * 4301) for frame in message("PATCH-DOC", {"events": ["DIGITS"]})]
+        pull, *_rest = message("PULL-DOC-REQ")
+        buffered = message("PATCH-DOC", {"events": []}, buffers=1)
         found: dict[str, Callable[[], Awaitable[str]]] = {
             "the ACK": self.first_frames,
             "PULL-DOC-REPLY with a buffer": self.reply_header,
@@ -257,7 +290,14 @@ class Probe:
             "an event with another key": lambda: self.changed({"kind": "TitleChanged", "title": "t", "x": 1}),
             "a PATCH-DOC that refers to a buffer that is not there": self.without_buffer,
             "a PATCH-DOC, seen by two connections of a session": self.two_connections,
+            "an event with a reference that has a type": lambda: self.patched_by(
+                lambda slider: {"type": "ref", "id": slider["id"]}
+            ),
+            "an event with a whole object as its model": lambda: self.patched_by(lambda slider: slider),
+            "a ColumnDataChanged without cols": lambda: self.columns("ColumnDataChanged"),
+            "a ColumnsStreamed without rollover": lambda: self.columns("ColumnsStreamed"),
             "a PUSH-DOC": self.pushed,
+            "a PUSH-DOC with another title": lambda: self.pushed(title="another"),
             "a PUSH-DOC of an unknown model": lambda: self.pushed(roots=[{"type": "object", "name": "No", "id": "x"}]),
             "a PUSH-DOC without a document": lambda: self.sent(*message("PUSH-DOC")),
             "two requests at once": lambda: self.sent(*message("PULL-DOC-REQ"), *message("PULL-DOC-REQ", msgid="m2")),
@@ -269,7 +309,17 @@ class Probe:
             "an unknown message type": lambda: self.sent(*message("NO-SUCH-TYPE")),
             "an OK from the client": lambda: self.sent(*message("OK", reqid="x")),
             "a long message that is not for a server": lambda: self.sent(*message("ERROR", {"text": "x" * 200})),
-            "text that is no JSON": lambda: self.sent("{", "{", "{"),
+            "a header or an envelope that is no JSON": lambda: self.sent("{", "{}", "{}"),
+            "a header or an envelope that is a list": lambda: self.sent("[]", "{}", "{}"),
+            "a header without msgtype": lambda: self.sent(
+                *(['{"header":{"msgid":"a"},"content":{},"buffers":[]}'] if V4 else ['{"msgid":"a"}', "{}", "{}"])
+            ),
+            "metadata that is no JSON": lambda: self.in_generation_3(pull, "{", "{}"),
+            "content that is no JSON": lambda: self.in_generation_3(pull, "{}", "{"),
+            "content that is null": lambda: self.in_generation_3(pull, "{}", "null"),
+            "an integer of 4,301 digits in the content": lambda: self.sent(*digits),
+            "a buffer's header that is no JSON": lambda: self.in_generation_3(*buffered, "{"),
+            "a buffer's header with another key": lambda: self.in_generation_3(*buffered, '{"id":"b","x":1}'),
             "a binary frame first": lambda: self.sent(b"{}"),
             "text where a buffer belongs": lambda: self.sent(
                 *message("PATCH-DOC", {"events": []}, buffers=1), '{"id":"b0"}', "text"
@@ -284,6 +334,8 @@ class Probe:
             "handshake with three subprotocols": lambda: self.refused("bokeh", generate_jwt_token("x"), "y"),
             "handshake with a token that is none": lambda: self.refused("bokeh", "garbage"),
             "handshake with an expired token": lambda: self.refused("bokeh", expired),
+            "handshake with an empty session id": lambda: self.refused("bokeh", generate_jwt_token("")),
+            "handshake with an application that raises": self.raising,
             "handshake with a signed token, at a server that does not sign": lambda: self.refused("bokeh", signed),
         }
         return found
@@ -297,38 +349,48 @@ class Probe:
                 print(f"| {name} | not observed: {error!r} |", flush=True)
 
 
-async def serve_and_probe(asgi: bool) -> None:
-    """Start the server, probe it, stop it."""
+def no_document(_doc: Document) -> None:
+    """An application that cannot make its document."""
+    raise RuntimeError("no document")
+
+
+@contextlib.asynccontextmanager
+async def serving(asgi: bool) -> AsyncIterator[str]:
+    """Run the server until the end of the block; give the URL of the WebSocket."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    app = Application(FunctionHandler(make_document))
+    apps = {"/app": Application(FunctionHandler(make_document)), "/raises": Application(FunctionHandler(no_document))}
     name = f"Bokeh {bokeh.__version__}, {'ASGI (uvicorn)' if asgi else 'Tornado'}, Python {sys.version.split()[0]}"
     print(f"\n| {name} | |\n|---|---|")
     if asgi:
         import uvicorn
         from bokeh.server.asgi import BokehASGI
 
-        server = uvicorn.Server(
-            uvicorn.Config(BokehASGI({"/app": app}), port=port, log_level="critical", lifespan="on")
-        )
+        server = uvicorn.Server(uvicorn.Config(BokehASGI(apps), port=port, log_level="critical", lifespan="on"))
         running = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.05)
-        await Probe(f"ws://127.0.0.1:{port}/app/ws").run()
+        yield f"ws://127.0.0.1:{port}/app/ws"
         server.should_exit = True
         await running
     else:
         from bokeh.server.server import Server
 
-        tornado = Server({"/app": app}, port=port)
+        tornado = Server(apps, port=port)
         tornado.start()
-        await Probe(f"ws://127.0.0.1:{port}/app/ws").run()
+        yield f"ws://127.0.0.1:{port}/app/ws"
         tornado.stop()
+
+
+async def main(asgi: bool) -> None:
+    """Probe the server."""
+    async with serving(asgi) as url:
+        await Probe(url).run()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asgi", action="store_true", help="serve with uvicorn instead of Tornado")
     logging.disable(logging.CRITICAL)
-    asyncio.run(serve_and_probe(parser.parse_args().asgi))
+    asyncio.run(main(parser.parse_args().asgi))
