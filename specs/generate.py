@@ -108,30 +108,41 @@ def header_type(generation: Generation, kind: MessageType) -> type[msgspec.Struc
     """The header of one kind: its msgtype fixed, its reqid required if it is a reply."""
     wire = wire3 if generation is Generation.V3 else wire4
     fields: list[Any] = [("msgid", str if generation is Generation.V3 else Id), ("msgtype", Literal[kind.value])]
-    fields += [("reqid", str)] if kind in REPLY_KINDS else []
+    # Generation 3 ignores what it does not know. Generation 4 does not, but takes a reqid that has no meaning.
+    if kind in REPLY_KINDS:
+        fields += [("reqid", str)]
+    elif generation is Generation.V4:
+        fields += [("reqid", str | None, None)]
     fields += [("num_buffers", Annotated[int, msgspec.Meta(ge=0)], 0)] if generation is Generation.V3 else []
     known = {field.name for field in msgspec.structs.fields(wire.Header)}
     assert {field[0] for field in fields} <= known
     return msgspec.defstruct("Header", fields, forbid_unknown_fields=generation is Generation.V4)
 
 
-def schema(generation: Generation, kind: MessageType) -> dict[str, Any]:
-    """The JSON Schema of one kind of message.
+def message_type(generation: Generation, kind: MessageType) -> type[msgspec.Struct]:
+    """A struct of one kind of message, which decides what its schema is.
 
-    In generation 4 it is the schema of the envelope. In generation 3 it is that of an object that holds the text frames
-    of a message by their names, and the headers of its buffers in a list.
+    In generation 4 it is the envelope. In generation 3 it is an object that holds the text frames of a message by their
+    names, and the headers of its buffers in a list.
     """
     header = header_type(generation, kind)
     if generation is Generation.V3:
         fields: list[Any] = [("header", header), ("metadata", dict[str, Any]), ("content", CONTENTS[kind])]
-        message = msgspec.defstruct("Message", [*fields, ("buffers", list[wire3.BufferHeader], [])])
-    else:
-        fields = [("header", header), ("content", CONTENTS[kind]), ("buffers", Buffers4)]
-        message = msgspec.defstruct("Message", fields, forbid_unknown_fields=True)
-    found = _with_clean_descriptions(msgspec.json.schema(message))
+        return msgspec.defstruct("Message", [*fields, ("buffers", list[wire3.BufferHeader], [])])
+    fields = [("header", header), ("content", CONTENTS[kind]), ("buffers", Buffers4)]
+    return msgspec.defstruct("Message", fields, forbid_unknown_fields=True)
+
+
+def schema(generation: Generation, kind: MessageType) -> dict[str, Any]:
+    """The JSON Schema of one kind of message."""
+    found = _with_clean_descriptions(msgspec.json.schema(message_type(generation, kind)))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{kind.value}, wire generation {generation.value}",
+        "description": (
+            "What a receiver finds in a well-formed message. A sender writes the keys that are named here alone; "
+            f"what else a receiver must take is in wire-{generation.value}.md and messages.md."
+        ),
         **found,
     }
 

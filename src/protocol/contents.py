@@ -5,6 +5,10 @@ whoever has to: `msgspec.convert(message.content, PatchContent)` gives the event
 Schemas in specs/schema/ are generated from them. Where a field is `Any`, it is a value in the representation of
 specs/values.md.
 
+They are for reading, and take what any version of Bokeh takes: other keys, which have no meaning, and a known model
+written in any way that has its id. What is to be sent has exactly the keys that are here, all of them except those that
+may be `UNSET`.
+
 Sources: bokeh/document/json.py, bokeh/document/events.py and bokeh/protocol/messages of 3.9.2, 3.10.2 and 4.0.0.dev8.
 """
 
@@ -48,14 +52,14 @@ class ServerInfoContent(msgspec.Struct):
     version_info: Versions
 
 
-class Ref(msgspec.Struct, forbid_unknown_fields=True):
-    """A model that both ends know, by its id."""
+class Ref(msgspec.Struct):
+    """A model that both ends know, by its id; of a whole object with that id the rest is ignored. Send the id alone."""
 
     id: str
 
 
-class _Event(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True):
-    # Bokeh 3.9 refuses an event with a key too many, 3.10 and 4.0 ignore it: what passes here is understood by all.
+class _Event(msgspec.Struct, tag_field="kind"):
+    # Bokeh 3.9 refuses an event with a key too many, 3.10 and 4.0 ignore it.
     pass
 
 
@@ -70,25 +74,26 @@ class ModelChanged(_Event, tag="ModelChanged"):
 class ColumnDataChanged(_Event, tag="ColumnDataChanged"):
     """The columns of a data source are replaced: those in `cols`, or all if that is null.
 
-    `data` is a map of column names to columns; `attr` is `"data"`.
+    `data` is a map of column names to columns; `attr` is `"data"`. Always send `cols`: only Bokeh 3.9 does without.
     """
 
     model: Ref
     attr: str
     data: Any
-    cols: list[str] | None
+    cols: list[str] | None = None
 
 
 class ColumnsStreamed(_Event, tag="ColumnsStreamed"):
     """Rows are added to a data source, and all but the last `rollover` rows dropped unless that is null.
 
-    `data` is a map of all column names to equally long columns; `attr` is `"data"`.
+    `data` is a map of all column names to equally long columns; `attr` is `"data"`. Always send `rollover`: only Bokeh
+    3.9 does without.
     """
 
     model: Ref
     attr: str
     data: Any
-    rollover: int | None
+    rollover: int | None = None
 
 
 class ColumnsPatched(_Event, tag="ColumnsPatched"):

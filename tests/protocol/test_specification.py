@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bokehwire.protocol import MessageType
+from bokehwire.protocol import Generation, MessageType, wire4
 from bokehwire.protocol.contents import CONTENTS, PatchContent
+from tests.protocol.replaying import TRANSCRIPTS, steps
+from tools.capture.transcript import Transcript
 
 SPECS = Path(__file__).parent.parent.parent / "specs"
 
@@ -27,7 +30,8 @@ def load(name: str) -> ModuleType:
     return module
 
 
-FILES: dict[str, str] = load("generate").files()
+GENERATE = load("generate")
+FILES: dict[str, str] = GENERATE.files()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -70,6 +74,12 @@ def test_every_kind_has_its_content() -> None:
         {"kind": "ColumnsStreamed", "model": {"id": "p1"}, "attr": "data", "data": {"type": "map"}, "rollover": None},
         {"kind": "RootRemoved", "model": {"id": "p1"}},
         {"kind": "TitleChanged", "title": "t"},
+        # What a receiver must take besides: other keys, other ways to name a known model, and what 3.9 does without.
+        {"kind": "TitleChanged", "title": "t", "x": 1},
+        {"kind": "ModelChanged", "model": {"type": "ref", "id": "p1"}, "attr": "value", "new": 1},
+        {"kind": "RootRemoved", "model": {"type": "object", "name": "Slider", "id": "p1", "attributes": {}}},
+        {"kind": "ColumnDataChanged", "model": {"id": "p1"}, "attr": "data", "data": {"x": [1]}},
+        {"kind": "ColumnsStreamed", "model": {"id": "p1"}, "attr": "data", "data": {"x": [1]}},
     ],
 )
 def test_an_event_is_read_as_its_kind(event: dict[str, Any]) -> None:
@@ -80,3 +90,51 @@ def test_an_event_is_read_as_its_kind(event: dict[str, Any]) -> None:
 def test_an_event_of_no_kind_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"events": [{"kind": "NoSuchKind"}]}, PatchContent)
+
+
+def whole(transcript: Transcript, texts: list[Any]) -> tuple[MessageType, Any]:
+    """A message as its schema has it, and its kind."""
+    if transcript.generation == 4:
+        (envelope,) = texts
+        return MessageType(envelope["header"]["msgtype"]), envelope
+    header, metadata, content, *buffers = texts
+    frames = {"header": header, "metadata": metadata, "content": content, "buffers": buffers}
+    return MessageType(header["msgtype"]), frames
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
+def test_what_servers_and_clients_said_is_as_the_schemas_have_it(transcript: Transcript) -> None:
+    messages = [step for step in steps(transcript) if step.message is not None]
+    for step in messages:
+        texts = [json.loads(frame) for frame in step.captured if isinstance(frame, str)]
+        kind, message = whole(transcript, texts)
+        # The schema is made of this type, and so is what is read here.
+        read = msgspec.convert(message, GENERATE.message_type(Generation(transcript.generation), kind))
+        assert step.message is not None
+        assert msgspec.to_builtins(read)["header"]["msgid"] == step.message.msgid
+        # Nothing that Bokeh sends is dropped on the way: the structs have every key of the content.
+        assert keys(msgspec.to_builtins(msgspec.convert(step.message.content, CONTENTS[kind]))) == keys(
+            step.message.content
+        )
+
+
+def keys(node: Any) -> Any:
+    """The shape of content that structs decide: keys of objects, with lists opened."""
+    if isinstance(node, dict):
+        return {key: keys(value) for key, value in node.items()}
+    return [keys(value) for value in node] if isinstance(node, list) else None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MessageType if kind.value in wire4.KINDS])
+def test_generation_4_takes_a_reqid_that_has_no_meaning(kind: MessageType) -> None:
+    message = {"header": {"msgid": "x", "msgtype": kind.value, "reqid": "y"}, "content": SMALLEST.get(kind, {})}
+    read = msgspec.convert(message | {"buffers": []}, GENERATE.message_type(Generation.V4, kind))
+    assert read.header.reqid == "y"
+
+
+SMALLEST: dict[MessageType, Any] = {
+    MessageType.ERROR: {"text": ""},
+    MessageType.PATCH_DOC: {"events": []},
+    MessageType.PUSH_DOC: {"doc": {"title": "", "config": {}, "roots": []}},
+    MessageType.PULL_DOC_REPLY: {"doc": {"title": "", "config": {}, "roots": []}},
+}
