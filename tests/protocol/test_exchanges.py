@@ -343,6 +343,20 @@ def test_a_client_that_speaks_before_the_ack_is_refused(generation: Generation) 
 
 
 @both_generations
+def test_a_long_id_is_cut_in_what_is_said_of_it(generation: Generation) -> None:
+    client, _server = pair(generation)
+    error = rejected(client, frames_of(generation, {"msgid": "x" * 10_000, "msgtype": "ACK"}, {}))
+    assert 80 < len(str(error)) < 300
+
+
+def test_our_own_mistakes_are_internal_errors_to_the_peer() -> None:
+    for mistake in (InvalidClose, InvalidContent, InvalidFrame, InvalidId, NotInGeneration, UnknownRequest, WrongState):
+        assert mistake("no").close_code == 1011
+    for fault in (MalformedFrame, UnexpectedMessage):
+        assert fault("no").close_code == 1002
+
+
+@both_generations
 def test_a_second_ack_breaks_the_protocol(generation: Generation) -> None:
     client, _server = pair(generation)
     rejected(client, frames_of(generation, {"msgid": "x", "msgtype": "ACK"}, {}))

@@ -167,6 +167,29 @@ def test_frames_per_message_holds_without_buffers(generation: Generation, maximu
     exceeded(client, frames[:1], "max_frames_per_message", found, maximum, 1008)
 
 
+@pytest.mark.parametrize(("generation", "maximum", "found"), [(Generation.V3, 2, 3), (Generation.V4, 0, 1)])
+@pytest.mark.parametrize("frame", ["", "0", "{}"])
+def test_frames_per_message_holds_for_the_shortest_frame(
+    generation: Generation, maximum: int, found: int, frame: str
+) -> None:
+    client = Connection(generation=generation, limits=Limits(max_frames_per_message=maximum))
+    exceeded(client, [frame], "max_frames_per_message", found, maximum, 1008)
+
+
+def test_limits_hold_for_metadata() -> None:
+    header, _metadata, content = frames_of(Generation.V3, PATCH, {})
+    deep = "[" * 5 + "]" * 5
+    for limits in (Limits(max_depth=5), Limits(max_depth=None)):
+        assert isinstance(feed(open_client(Generation.V3, limits), [header, deep, content]), PatchReceived)
+    exceeded(open_client(Generation.V3, Limits(max_depth=4)), [header, deep], "max_depth", 5, 4, 1008)
+    long = f'"{"x" * 198}"'
+    assert isinstance(
+        feed(open_client(Generation.V3, Limits(max_message_size=200)), [header, long, content]), PatchReceived
+    )
+    client = open_client(Generation.V3, Limits(max_message_size=199))
+    exceeded(client, [header, long], "max_message_size", 200, 199, 1009)
+
+
 @both_generations
 @pytest.mark.parametrize("pattern", ["[]", '{"a":}', '["]",]', '{"[{\\"":}', '["\\\\",]'])
 def test_depth(generation: Generation, pattern: str) -> None:

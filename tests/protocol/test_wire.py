@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from bokehwire.protocol import (
@@ -19,6 +20,7 @@ from bokehwire.protocol import (
     PatchDoc,
     PatchReceived,
     PushDoc,
+    Ready,
     RequestReceived,
     UnknownMessageType,
     UnknownReply,
@@ -27,6 +29,10 @@ from tests.protocol.wiring import both_generations, deliver, feed, make_client, 
 
 CONTENT = {"events": [1]}
 BUFFERS = (Buffer("b1", b"one"), Buffer('b"2', b""))
+
+
+def view(array: Any) -> memoryview:
+    return memoryview(array)
 
 
 def test_frames_of_generation_3() -> None:
@@ -253,6 +259,19 @@ def test_a_first_frame_that_is_none_of_bokeh(frame: Frame) -> None:
     assert isinstance(rejected(make_client(), [frame]), MalformedFrame)
 
 
+@pytest.mark.parametrize("frame", ["[]", "{}", '{"a":1}', "null", '"msgtype"', '["msgtype","header"]', "NaN"])
+def test_a_first_frame_without_the_keys_of_bokeh_is_said_to_be_of_something_else(frame: Frame) -> None:
+    assert "Is it a Bokeh server?" in str(rejected(make_client(), [frame]))
+
+
+def test_a_first_frame_with_the_keys_of_both_generations_is_of_generation_3() -> None:
+    # Generation 3 ignores keys that it does not know, generation 4 has no others than its own.
+    client = make_client()
+    assert client.receive_frame('{"header":{},"msgtype":"ACK","msgid":"x"}') is None
+    assert client.generation is Generation.V3
+    assert feed(client, ["{}", "{}"]) == Ready(Generation.V3, "x")
+
+
 ERRORS: dict[str, tuple[Any, str, str | None]] = {
     "as documented": ({"text": "no", "traceback": "where"}, "no", "where"),
     "no traceback": ({"text": "no"}, "no", None),
@@ -319,6 +338,7 @@ def test_content_that_a_receiver_takes_is_sent(generation: Generation, content: 
         ([Buffer("b", b""), Buffer("b", b"")], "Two buffers"),
         ([Buffer("b", "text")], "str, not bytes"),  # type: ignore[arg-type]
         ([Buffer("b", memoryview(b"12345678")[::2])], "C-contiguous"),
+        ([Buffer("b", view(np.zeros((2, 3), order="F")))], "C-contiguous"),
     ],
 )
 def test_buffers_that_cannot_be_sent(generation: Generation, buffers: list[Any], words: str) -> None:
@@ -346,8 +366,14 @@ def test_buffers_of_any_shape_are_sent_as_bytes(generation: Generation) -> None:
         memoryview(b"").cast("d"),
         memoryview(b"1234"),
         bytearray(b"12"),
+        view(np.zeros((0, 3))),
+        view(np.zeros((), "u1")),
+        view(np.ones((2, 3), "u1")),
     ]
     event = deliver(server, client.push_doc(CONTENT, (Buffer(str(i), view) for i, view in enumerate(views))))
     assert isinstance(event, RequestReceived)
     assert isinstance(event.message, PushDoc)
-    assert [bytes(buffer.data) for buffer in event.message.buffers] == [b"12345678", b"", b"1234", b"12"]
+    sent = [buffer.data for buffer in event.message.buffers]
+    assert [bytes(data) for data in sent] == [b"12345678", b"", b"1234", b"12", b"", b"\0", b"\1" * 6]
+    # One dimension of bytes is what a WebSocket library takes, and what len() counts.
+    assert [len(data) for data in sent] == [8, 0, 4, 2, 0, 1, 6]
