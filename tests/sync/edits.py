@@ -24,7 +24,7 @@ M = TypeVar("M", bound=Model)
 # Where every side begins to count, far from the ids that the process of the test gives itself. Bokeh 4 never counts
 # below an id that it has seen; so it has to see one above all of these first.
 _FIRST = 8_000_000
-Div.__new__(Div, id=cast(Any, "p9000000"))
+cast(Any, Div).__new__(Div, id="p9000000")
 
 
 @dataclass(frozen=True)
