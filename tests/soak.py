@@ -2,9 +2,10 @@
 
     python -m tests.soak --minutes 10
 
-Each round opens a session on one face and transport, does some things with it while a fault happens somewhere, and
-closes it. Afterwards every change has to be on the server or named by an error, documents have to be equal if nothing
-failed, and nothing may be left behind. A failed round is reported with what reproduces it: `--seed` and `--first`.
+Each round opens a session on one face and transport, one that reconnects or one that does not, does some things with
+it while a fault happens somewhere, and closes it. Afterwards every change has to be on the server or named by an error,
+documents have to be equal if nothing failed, and nothing may be left behind. A failed round is reported with what
+reproduces it: `--seed` and `--first`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import time
 from collections import Counter
 
-from bokehwire import ConnectError, ConnectionLost, SessionClosed
+from bokehwire import ConnectError, ConnectionLost, Reconnect, SessionClosed
 from bokehwire.session.portal import Portal
 
 from .leaks import no_leaks
@@ -28,9 +29,10 @@ from .servers import TornadoServer
 from .session.faces import Face
 
 _FACES = [(kind, transport) for kind in ("blocking", "async", "io_loop") for transport in ("tornado", "aiohttp")]
-_WORK = ("patch", "buffers", "server patch", "round trip", "pull", "push")
+_WORK = ("patch", "stream", "buffers", "server patch", "round trip", "pull", "push")
 _BLOCKS = 50  # of Python's allocator, by which a round may make the heap grow; a session that is kept is 600 and more
 _ROUNDS = 50  # with each server
+_POLICIES = (False, Reconnect(first_delay=0.001, max_delay=0.05, deadline=10))
 _LIMITS = Limits(connect=3.0, reply=1.0, close=1.0)
 
 
@@ -58,11 +60,11 @@ def play(rng: random.Random, server: LiveServer, proxy: FaultProxy) -> tuple[Fau
     face = Face(*rng.choice(_FACES))
     work = [rng.choice(_WORK) for _ in range(rng.randint(1, 8))]
     phases = ["handshake", rng.choice(["pull", "push"]), *work, "close"]
-    planned = fault(rng, phases)
+    planned, policy = fault(rng, phases), rng.choice(_POLICIES)
     played: list[Exchange] = []
 
     async def scenario(face: Face) -> None:
-        exchange = Exchange(face, server, proxy, _LIMITS)
+        exchange = Exchange(face, server, proxy, _LIMITS, policy)
         played.append(exchange)
         for phase in phases:
             if not _makes_sense(phase, exchange):
@@ -87,6 +89,7 @@ def play(rng: random.Random, server: LiveServer, proxy: FaultProxy) -> tuple[Fau
     happened = planned if proxy.happened.is_set() else None
     for _, error in exchange.errors:
         assert isinstance(error, ConnectError | ConnectionLost | SessionClosed | TimeoutError), repr(error)
+        assert not policy or not isinstance(error, ConnectionLost), f"although it reconnects: {error!r}"
         # A busy machine may be too slow for the limits.
         assert happened or isinstance(error, SessionClosed | TimeoutError), f"without a fault: {error!r}"
     return happened, [type(error).__name__ for _, error in exchange.errors]

@@ -185,15 +185,16 @@ def _lists(columns: Any) -> Columns:
 
 
 def _plain_list(column: Any) -> list[Any]:
-    values = column.tolist() if hasattr(column, "tolist") else list(column)
-    return [
-        repr(value)
-        if isinstance(value, float | np.generic | np.ndarray) or hasattr(value, "tolist")
-        else _plain_list(value)
-        if isinstance(value, list | tuple)
-        else value
-        for value in values
-    ]
+    return [_plain(value) for value in column]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        # An array of floats makes 1.0 of a 1 that is added to it.
+        return int(value) if value.is_integer() else repr(value)
+    return _plain_list(value) if isinstance(value, list | tuple) else value
 
 
 def _with_columns(columns: Columns, event: dict[str, Any]) -> Columns:
