@@ -267,7 +267,11 @@ class AsyncClientSession:
         if self._closed:
             return
         if self._runner.is_dead or self._lifeline.is_inherited:
-            self._closed = True  # its loop has taken the connection with it, or it is the parent process's to close
+            self._closed = True
+            if (
+                self._channel is not None and not self._lifeline.is_inherited
+            ):  # then it is the parent process's to close
+                self._channel.drop()
             self._engine.detach()
             self._finalizer.detach()
             return

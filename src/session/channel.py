@@ -230,7 +230,11 @@ class Channel:
     def drop(self) -> None:
         """Drop the connection without a word to the server, from any thread, whether its loop runs or not."""
         loop = self._loop
-        if loop is None or loop.is_closed():
+        if loop is None:
+            return
+        if loop.is_closed():
+            if self._link is not None:
+                self._link.drop_socket()
             return
         if loop.is_running():
             asyncio.run_coroutine_threadsafe(self.abandon(), loop)

@@ -155,12 +155,16 @@ class Link:
 
     def abort(self) -> None:
         """Drop the socket and stop the tasks, without a word to the server or to anybody here."""
-        self._open, self._abandoned = False, True
-        if self._socket is not None:
-            self._socket.abort()
+        self.drop_socket()
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
+
+    def drop_socket(self) -> None:
+        """Drop the socket alone, which is all that can be done once the loop is closed."""
+        self._open, self._abandoned = False, True
+        if self._socket is not None:
+            self._socket.abort()
 
     async def abandon(self) -> None:
         """Do as `abort`, and wait until nothing is left."""

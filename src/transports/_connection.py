@@ -223,6 +223,9 @@ class LibraryWebSocket(ABC):
 
     def abort(self) -> None:
         """See `WebSocket.abort`."""
+        if self._loop.is_closed():  # nobody waits there any more
+            self._drop()
+            return
         self._finish(ConnectionClosed(reason="aborted by this side"))
         self._drop()
 

@@ -68,7 +68,7 @@ class _AiohttpWebSocket(LibraryWebSocket):
         except Exception as error:
             self._finish_lost(error)
         finally:
-            self._drop_socket()
+            self._drop()
 
     async def _take(self, message: aiohttp.WSMessage) -> bool:
         """Handle what aiohttp gives; return whether more can come."""

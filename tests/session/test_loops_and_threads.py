@@ -6,7 +6,10 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -31,6 +34,7 @@ from bokehwire import (
 
 from ..apps import slider as slider_app
 from ..leaks import SERVER_THREADS, no_leaks
+from ..live import DEADLINE
 from ..processes import ServerProcess
 from ..servers import LiveServer
 from .faces import Face, do
@@ -164,6 +168,31 @@ def test_blocking_calls_that_cannot_drive_the_loop_say_so(server: LiveServer, bl
     with pytest.raises(UsageError, match="is closed"):
         session.pull()
     session.close()
+
+
+LOOP_FIRST = """
+import asyncio, sys
+from bokehwire import pull_session
+loop = asyncio.new_event_loop()
+session = pull_session(url=sys.argv[1], io_loop=loop, transport=sys.argv[2])
+loop.close()
+session.close()
+print("closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_closing_a_session_after_its_loop_lets_go_of_the_server(own_server: LiveServer, blocking: Face) -> None:
+    command = [sys.executable, "-c", LOOP_FIRST, own_server.url("/slider"), str(blocking.transport)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "closed\n"
+        deadline = time.monotonic() + DEADLINE
+        while own_server.connection_count() and time.monotonic() < deadline:
+            pass  # it is looked for in the server's own thread
+        left = own_server.connection_count()
+        process.communicate("\n", timeout=DEADLINE)
+    assert left == 0
 
 
 def test_an_io_loop_must_be_a_loop() -> None:
