@@ -64,6 +64,7 @@ class Channel:
         self._reconnecting: asyncio.Task[None] | None = None
         self._generation: Generation | None = None
         self._ended: Lost | None = None
+        self._kept = 0  # bytes that wait for another connection
 
     @property
     def is_open(self) -> bool:
@@ -128,9 +129,10 @@ class Channel:
             return describe_too_late(self._options.url, request)
         policy = self._policy
         if policy is not None and not self.is_open and request.ask is Ask.PATCH:
-            size = self._outbox.size + request.size
+            size = self._kept + request.size
             if size > policy.max_pending:
                 return describe_full(self._options.url, request, size, policy.max_pending)
+            self._kept = size
         self._outbox.post(request)
         # Changes that wait for an answer are sent when it comes.
         if request.ask is not Ask.PATCH or not self._outbox.waits:
@@ -253,6 +255,7 @@ class Channel:
             self._end(loss)
             return
         superseded = self._outbox.interrupt()
+        self._kept = sum(request.size for request in self._outbox.requests())
         if superseded:
             self._deliver(Answered(superseded, None))
         self._settled.set()

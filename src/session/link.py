@@ -243,7 +243,6 @@ class Link:
                         if len(group) > 1:  # together they exceed a limit, or one of them cannot be sent at all
                             self._outbox.resume([(request,) for request in group])
                         else:
-                            self._outbox.settled(group)
                             self._deliver(Answered(group, None, error))
                         continue
                     self._outbox.sent(outgoing.msgid, group)

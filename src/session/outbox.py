@@ -12,7 +12,7 @@ was applied, everything waits until the engine has found out; with one PATCH-DOC
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..protocol import Error, Ok, PatchDoc, Reply
 from .requests import Ask, Group, Request
@@ -43,7 +43,6 @@ class Outbox:
         self._patch: str | None = None  # the message of patches that is under way
         self._doubted: Group = ()
         self._held = False  # while there is a doubt
-        self._size = 0
         self._arrived = 0  # the server's changes so far
         self._removal = 0  # the number of the last of them that may have removed a model
 
@@ -56,11 +55,6 @@ class Outbox:
     def waits(self) -> bool:
         """Whether further changes wait for an answer. Any thread may ask, after it has posted."""
         return self._patch is not None or self._held
-
-    @property
-    def size(self) -> int:
-        """The bytes of all that is not answered. Any thread may ask."""
-        return self._size
 
     def requests(self) -> Iterator[Request]:
         """Give all requests that are not answered, in the order in which they were sent or will be."""
@@ -77,7 +71,6 @@ class Outbox:
             request: What to send in its turn, or at once if it is urgent.
         """
         (self._urgent if request.urgent else self._posted).append(request)
-        self._size += request.size
 
     def take(self) -> Group:
         """Give out what is to be sent next, as one message.
@@ -156,7 +149,6 @@ class Outbox:
         """
         group = self._sent.pop(reqid)
         if reqid != self._patch:
-            self.settled(group)
             return group, False
         self._patch = None
         match reply:
@@ -169,17 +161,7 @@ class Outbox:
                 doubtful = False
         if doubtful:
             self._doubted, self._held = group, True
-        else:
-            self.settled(group)
         return group, doubtful
-
-    def settled(self, requests: Iterable[Request]) -> None:
-        """Note that requests take up no room any more.
-
-        Args:
-            requests: What was answered, or cannot be sent.
-        """
-        self._size -= sum(request.size for request in requests)
 
     def interrupt(self) -> Group:
         """Note that the connection was lost; another one may follow.
@@ -192,8 +174,6 @@ class Outbox:
             The changes that are answered thereby, being part of the push.
         """
         groups = [group for group in self._sent.values() if not group[0].urgent]
-        urgent = [group[0] for group in self._sent.values() if group[0].urgent]
-        self.settled([*urgent, *self._urgent])
         self._sent.clear()
         self._urgent.clear()
         self._patch = None
@@ -207,7 +187,6 @@ class Outbox:
             return ()
         superseded = (*self._doubted, *in_doubt)
         self._doubted, self._held = (), False
-        self.settled(superseded)
         return superseded
 
     @property
@@ -231,7 +210,6 @@ class Outbox:
         self._again = deque(group for group in self._again if group[0].ask is not Ask.PATCH)
         self._posted = deque(request for request in self._posted if request.ask is not Ask.PATCH)
         self._doubted = ()
-        self.settled(changes)
         return tuple(changes)
 
     def resume(self, again: Sequence[Group]) -> None:
@@ -240,8 +218,6 @@ class Outbox:
         Args:
             again: What has to be sent again, before anything else; each as one message.
         """
-        self.settled(self._doubted)
-        self._size += sum(request.size for group in again for request in group)
         self._again.extendleft(reversed(again))
         self._doubted, self._held = (), False
 
@@ -255,7 +231,7 @@ class Outbox:
         self._sent.clear()
         for waiting in (self._again, self._urgent, self._posted):
             waiting.clear()
-        self._patch, self._doubted, self._held, self._size = None, (), False, 0
+        self._patch, self._doubted, self._held = None, (), False
         return unanswered
 
 
