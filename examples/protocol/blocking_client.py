@@ -22,12 +22,13 @@ from bokehwire import protocol
 
 
 class Client:
-    """Asks for one thing at a time; the server's changes that arrive meanwhile are kept in `changes`."""
+    """Asks for one thing at a time and keeps the server's changes; silence for `timeout` seconds is a TimeoutError."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.core = protocol.Connection()
-        self.changes: list[dict[str, Any]] = []
-        self._socket = socket
+    def __init__(self, socket: ClientConnection, timeout: float = 30) -> None:
+        if socket.subprotocol != "bokeh":
+            raise ConnectionError("The server has not selected the subprotocol bokeh: it is no Bokeh server.")
+        self.core, self.changes = protocol.Connection(), list[dict[str, Any]]()
+        self._socket, self._timeout = socket, timeout
         while self.core.state is protocol.State.HANDSHAKE:
             self.receive()
 
@@ -44,7 +45,7 @@ class Client:
 
     def receive(self) -> Any:
         try:
-            event = self.core.receive_frame(self._socket.recv())
+            event = self.core.receive_frame(self._socket.recv(self._timeout))
         except protocol.RemoteProtocolError as error:
             self._socket.close(*self.core.send_close(error.close_code))
             raise
@@ -63,10 +64,10 @@ def models(node: Any) -> Iterator[dict[str, Any]]:
         yield from models(inner)
 
 
-def set_property(url: str, name: str, attr: str, value: Any) -> list[dict[str, Any]]:
-    token = generate_jwt_token(generate_session_id())
-    with connect(url, subprotocols=[Subprotocol("bokeh"), Subprotocol(token)], max_size=20 * 2**20) as socket:
-        client = Client(socket)
+def set_property(url: str, name: str, attr: str, value: Any, timeout: float = 30) -> list[dict[str, Any]]:
+    offered = [Subprotocol("bokeh"), Subprotocol(generate_jwt_token(generate_session_id()))]
+    with connect(url, subprotocols=offered, max_size=20 * 2**20, open_timeout=timeout) as socket:
+        client = Client(socket, timeout)
         roots = client.ask(client.core.pull_doc()).content["doc"]["roots"]
         model = next(model for model in models(roots) if model.get("attributes", {}).get("name") == name)
         change = {"kind": "ModelChanged", "model": {"id": model["id"]}, "attr": attr, "new": value}

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import time
+from urllib.parse import urlsplit
 
 from bokeh.document import Document
 from bokeh.models.widgets import Div, Slider
-from bokeh.util.token import generate_jwt_token, generate_session_id, get_session_id
+from bokeh.util.token import (
+    check_token_signature,
+    generate_jwt_token,
+    generate_session_id,
+    get_session_id,
+    get_token_payload,
+)
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
+from starlette.exceptions import WebSocketException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -38,11 +47,26 @@ def make_document() -> Document:
     return document
 
 
+def admitted(websocket: WebSocket) -> str:
+    """The id of the session that the client may join, by its token and the page that it comes from."""
+    try:
+        name, token = websocket.scope["subprotocols"]
+        session, expiry = get_session_id(token), get_token_payload(token)["session_expiry"]
+        signed = check_token_signature(token)  # true for any, unless BOKEH_SIGN_SESSIONS is set
+    except Exception as error:  # The token can be anything.
+        raise WebSocketException(1008, "no token") from error
+    origin = websocket.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc != websocket.headers["host"]
+    if name != "bokeh" or not session or not signed or expiry < time() or foreign:
+        raise WebSocketException(1008, "not admitted")
+    return session
+
+
 class BokehEndpoint(WebSocketEndpoint):
-    """The WebSocket of one client. It trusts every token; `bokeh.util.token.check_token_signature` would not."""
+    """The WebSocket of one client."""
 
     async def on_connect(self, websocket: WebSocket) -> None:
-        session = get_session_id(websocket.scope["subprotocols"][1])
+        session = admitted(websocket)
         await websocket.accept("bokeh")
         # A queue, so that a client that reads slowly keeps nobody waiting but itself.
         self.queue = asyncio.Queue[Outgoing]()

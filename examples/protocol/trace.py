@@ -33,7 +33,7 @@ class Trace:
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
-        self._msgid = ""
+        self._msgid, self._lost = "", False
         self._ends = {"<-": self._end(Role.CLIENT, None), "->": self._end(Role.SERVER, protocol.Generation.V3)}
         self._sizes: dict[str, list[int]] = {"<-": [], "->": []}
 
@@ -42,15 +42,18 @@ class Trace:
         return Connection(role, generation=generation, raw_content=True, id_factory=lambda: self._msgid)
 
     def read(self, way: str, frame: str | bytes) -> None:
-        """Take a frame that goes to the client ("<-") or to the server ("->")."""
-        if any(end.error for end in self._ends.values()):
+        """Take a frame that goes to the client ("<-") or to the server ("->"), whatever it is: nothing is raised."""
+        if self._lost:
             return
         self._sizes[way].append(len(frame))
         try:
-            event = self._ends[way].receive_frame(frame)
-        except protocol.RemoteProtocolError as error:
+            self._read(way, frame)
+        except protocol.BokehWireError as error:  # Also what Bokeh takes and nobody may write, such as an empty msgid.
+            self._lost = True
             self._write(f"{way} {error} No further frame is read.")
-            return
+
+    def _read(self, way: str, frame: str | bytes) -> None:
+        event = self._ends[way].receive_frame(frame)
         if isinstance(event, protocol.Ready):
             self._ends["->"] = self._end(Role.SERVER, event.generation)
             self._tell(way, protocol.Ack(event.msgid))

@@ -22,6 +22,9 @@ from .trace import Trace
 WebSocket = ClientConnection | ServerConnection
 # The codes that an endpoint may send. Bokeh 3 has two others, which arrive here as a broken connection.
 CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+# What tells a server who its client is.
+PASSED = ("Authorization", "Cookie")
+MAX_SIZE, TIMEOUT = 20 * 2**20, 30  # bytes of a frame, as in Bokeh; seconds until the server has taken the upgrade
 
 
 @asynccontextmanager
@@ -39,10 +42,19 @@ async def proxy(server: str, port: int, write: Callable[[str], object]) -> Async
         headers = client.request.headers
         offered = [Subprotocol(name.strip()) for name in headers["Sec-WebSocket-Protocol"].split(",")]
         origin = Origin(headers["Origin"]) if "Origin" in headers else None
-        target = connect(server + client.request.path, subprotocols=offered, origin=origin, max_size=None)
+        target = connect(
+            server + client.request.path,
+            subprotocols=offered,
+            origin=origin,
+            additional_headers=[(name, value) for name in PASSED for value in headers.get_all(name)],
+            max_size=MAX_SIZE,
+            open_timeout=TIMEOUT,
+        )
         trace = Trace(write)
         try:
             async with target as upstream:
+                if upstream.subprotocol != "bokeh":
+                    raise ConnectionError("the server has not selected the subprotocol bokeh")
                 await asyncio.gather(
                     pass_on(client, upstream, lambda frame: trace.read("->", frame)),
                     pass_on(upstream, client, lambda frame: trace.read("<-", frame)),
@@ -51,7 +63,7 @@ async def proxy(server: str, port: int, write: Callable[[str], object]) -> Async
             write(f"<- no connection: {error}")
             await client.close(1011, "The proxy cannot connect to the server.")
 
-    async with serve(handle, "127.0.0.1", port, subprotocols=[Subprotocol("bokeh")], max_size=None) as listening:
+    async with serve(handle, "127.0.0.1", port, subprotocols=[Subprotocol("bokeh")], max_size=MAX_SIZE) as listening:
         yield listening
 
 

@@ -17,25 +17,31 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 
 from bokehwire import protocol
 
+TIMEOUT = 30.0  # Seconds for a message to go out, and for its reply to come.
+
 
 class Client:
     """Any number of tasks may ask, each gets its own reply; the server's patches come out of `patches`, in order."""
 
     def __init__(self, socket: WebSocketConnection) -> None:
-        self.core = protocol.Connection()
-        self._socket, self._writing = socket, trio.Lock()
+        if socket.subprotocol != "bokeh":
+            raise ConnectionError("The server has not selected the subprotocol bokeh: it is no Bokeh server.")
+        self.core, self._socket, self._writing = protocol.Connection(), socket, trio.Lock()
         self._asking: dict[str, trio.MemorySendChannel[protocol.Reply]] = {}
         self._patched, self.patches = trio.open_memory_channel[protocol.PatchDoc](float("inf"))
 
     async def ask(self, intent: Callable[[], protocol.Outgoing]) -> Any:
         answered, answer = trio.open_memory_channel[protocol.Reply](1)
-        async with self._writing:  # Nothing may come between the frames of a message.
-            request = intent()
-            self._asking[request.msgid] = answered
-            for frame in request.frames:
-                await self._socket.send_message(frame if isinstance(frame, str) else bytes(frame))
-        if isinstance(reply := await answer.receive(), protocol.Error):
-            raise RuntimeError(f"The server refused: {reply.text}")
+        # Nothing may come between the frames of a message, and no cancellation may leave it incomplete.
+        async with self._writing:
+            with trio.fail_after(TIMEOUT, shield=True):
+                request = intent()
+                self._asking[request.msgid] = answered
+                for frame in request.frames:
+                    await self._socket.send_message(frame if isinstance(frame, str) else bytes(frame))
+        with trio.fail_after(TIMEOUT):
+            if isinstance(reply := await answer.receive(), protocol.Error):
+                raise RuntimeError(f"The server refused: {reply.text}")
         return reply
 
     async def read(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -58,21 +64,26 @@ class Client:
 
 
 async def watch(url: str, number: int) -> None:
-    subprotocols = ["bokeh", generate_jwt_token(generate_session_id())]
-    options: Any = {"subprotocols": subprotocols, "max_message_size": 20 * 2**20}
-    # A stream that trio-websocket opens by itself stays open when the server ends the connection; this one does not.
-    stream = await trio.open_tcp_stream(str(urlsplit(url).hostname), urlsplit(url).port or 80)
-    async with stream, trio.open_nursery() as nursery:
-        socket = await wrap_client_stream(nursery, stream, urlsplit(url).netloc, urlsplit(url).path, **options)
-        client = Client(socket)
-        await nursery.start(client.read)
-        async with trio.open_nursery() as crowd:
-            for _ in range(10):
-                crowd.start_soon(client.ask, client.core.roundtrip)
-        print((await client.ask(client.core.pull_doc)).content["doc"]["title"])
-        for _ in range(number):
-            print((await client.patches.receive()).content)
-        await socket.aclose(*client.core.send_close())
+    options: Any = {
+        "subprotocols": ["bokeh", generate_jwt_token(generate_session_id())],
+        "max_message_size": 20 * 2**20,
+    }
+    parts = urlsplit(url)
+    with trio.fail_after(TIMEOUT) as handshake:
+        # A stream that trio-websocket opens by itself stays open when the server ends the connection.
+        stream = await trio.open_tcp_stream(str(parts.hostname), parts.port or 80)
+        async with stream, trio.open_nursery() as nursery:
+            socket = await wrap_client_stream(nursery, stream, parts.netloc, parts.path, **options)
+            client = Client(socket)
+            await nursery.start(client.read)
+            handshake.deadline = float("inf")
+            async with trio.open_nursery() as crowd:
+                for _ in range(10):
+                    crowd.start_soon(client.ask, client.core.roundtrip)
+            print((await client.ask(client.core.pull_doc)).content["doc"]["title"])
+            for _ in range(number):
+                print((await client.patches.receive()).content)
+            await socket.aclose(*client.core.send_close())
 
 
 if __name__ == "__main__":

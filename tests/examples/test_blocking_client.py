@@ -82,6 +82,20 @@ def test_a_lost_connection_is_an_error_that_says_what_was_not_answered(ending: C
     assert "unanswered=('1',)" in str(caught.value)
 
 
+def test_a_server_that_selects_no_subprotocol_is_none_of_bokeh() -> None:
+    with (
+        ScriptedPeer(upgrade(*ACK, subprotocol=None)) as peer,
+        pytest.raises(ConnectionError, match="not selected the subprotocol bokeh"),
+    ):
+        set_property(peer.websocket_url(), "slider", "value", 7)
+
+
+@pytest.mark.parametrize("said", [(), ACK], ids=["no ACK", "no reply"])
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(said: tuple[str, ...]) -> None:
+    with ScriptedPeer(upgrade(*said)) as peer, pytest.raises(TimeoutError):
+        set_property(peer.websocket_url(), "slider", "value", 7, timeout=0.5)
+
+
 def test_models_are_found_at_any_depth() -> None:
     inner = {"type": "object", "id": "p2"}
     outer = {"type": "object", "id": "p1", "attributes": {"children": [[{"entries": [inner]}], 3, None]}}

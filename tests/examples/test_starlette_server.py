@@ -16,9 +16,9 @@ from bokeh.models import ColumnDataSource
 from bokeh.models.layouts import Column, Row
 from bokeh.models.widgets import Div
 from bokeh.util.token import generate_jwt_token
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from bokehwire import ClientSession, PatchRejected, pull_session, push_session
 from bokehwire.protocol import Ok, ServerInfoReply
@@ -179,6 +179,38 @@ def test_a_client_that_breaks_the_protocol_is_told_and_dropped(
     assert caught.value.rcvd.code == 1002
     assert caught.value.rcvd.reason
     assert not caplog.records
+
+
+FOREIGN = {"Origin": "http://example.com"}
+TOKEN = generate_jwt_token(cast("ID", "some session"))
+EXPIRED = generate_jwt_token(cast("ID", "some session"), expiration=-10)
+
+
+@pytest.mark.parametrize(
+    ("offered", "headers"),
+    [
+        ([], {}),
+        (["bokeh"], {}),
+        (["other", TOKEN], {}),
+        (["bokeh", TOKEN, "more"], {}),
+        (["bokeh", "garbage"], {}),
+        (["bokeh", EXPIRED], {}),
+        (["bokeh", generate_jwt_token(cast("ID", ""))], {}),
+        (["bokeh", TOKEN], FOREIGN),
+    ],
+    ids=["nothing", "no token", "another name", "more", "no such token", "expired", "no session", "another page"],
+)
+def test_who_has_no_business_here_is_refused(served: Served, offered: list[str], headers: dict[str, str]) -> None:
+    names = [Subprotocol(name) for name in offered] or None
+    with pytest.raises(InvalidStatus) as caught:
+        connect(served.websocket_url, subprotocols=names, additional_headers=headers)
+    assert caught.value.response.status_code == 403
+
+
+def test_a_page_of_its_own_is_admitted(served: Served) -> None:
+    names, origin = [Subprotocol("bokeh"), Subprotocol(TOKEN)], Origin(served.url.rstrip("/"))
+    with connect(served.websocket_url, subprotocols=names, origin=origin) as socket:
+        assert Client(socket).core.generation
 
 
 def test_clients_that_have_left_are_forgotten() -> None:

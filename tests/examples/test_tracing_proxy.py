@@ -204,6 +204,49 @@ def test_an_id_may_be_used_again_once_it_is_answered_and_not_before() -> None:
     assert len(lines) == 6
 
 
+def test_what_bokeh_takes_and_nobody_may_write_ends_the_trace_and_nothing_else() -> None:
+    lines: list[str] = []
+    trace = Trace(lines.append)
+    empty = '{"msgid":"","msgtype":"PULL-DOC-REQ"}', "{}", "{}"
+    for way, frames in (("<-", ACK), ("->", empty), ("<-", ACK), ("->", empty)):
+        for frame in frames:
+            trace.read(way, frame)
+    assert [line.split(maxsplit=2)[1] for line in lines[:2]] == ["ACK", "PULL-DOC-REQ"]
+    assert lines[2].endswith("No further frame is read.")
+    assert len(lines) == 3
+
+
+def test_an_empty_msgid_passes() -> None:
+    with connected(upgrade(*ACK)) as (proxied, peer, socket):
+        frames = ('{"msgid":"","msgtype":"PULL-DOC-REQ"}', "{}", "{}", "more")
+        for frame in frames:
+            socket.send(frame)
+        peer.wait_for(lambda: len(peer.last.received) == len(frames))
+        assert tuple(peer.last.received) == frames
+        proxied.wait_for("No further frame is read")
+
+
+def test_what_a_client_is_known_by_passes() -> None:
+    known = [("Cookie", "a=1"), ("Authorization", "Bearer x"), ("X-Other", "y")]
+    with ScriptedPeer(upgrade(*ACK)) as peer, Proxied(f"ws://127.0.0.1:{peer.port}") as proxied:
+        offered = [Subprotocol("bokeh"), Subprotocol("a-token")]
+        with connect(f"ws://127.0.0.1:{proxied.port}/ws", subprotocols=offered, additional_headers=known) as socket:
+            assert socket.recv() == ACK[0]
+        assert peer.last.request is not None
+        assert peer.last.request.headers["cookie"] == "a=1"
+        assert peer.last.request.headers["authorization"] == "Bearer x"
+        assert "x-other" not in peer.last.request.headers
+
+
+def test_a_server_that_selects_no_subprotocol_is_told_to_the_client() -> None:
+    with connected(upgrade(*ACK, subprotocol=None)) as (proxied, _, socket):
+        with pytest.raises(ConnectionClosed) as caught:
+            socket.recv()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1011
+        proxied.wait_for("no connection: the server has not selected")
+
+
 def test_content_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     contents: list[object] = []
     monkeypatch.setitem(SEND, MessageType.PATCH_DOC, lambda end, message: contents.append(message.content))

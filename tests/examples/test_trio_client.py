@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
 from trio_websocket import open_websocket_url
 
 from bokehwire.protocol import MalformedFrame, Outgoing
+from examples.protocol import trio_client
 from examples.protocol.trio_client import Client, watch
 
 from ..faults import Close, Ending, PeerConnection, ScriptedPeer, upgrade
@@ -118,6 +120,52 @@ def test_a_server_that_breaks_the_protocol_is_told_by_the_close_code() -> None:
             run_trio(lambda: watch(peer.websocket_url(), 1))
         peer.wait_for(lambda: peer.last.close)
         assert peer.last.close == Close(1002, "")
+
+
+def test_a_server_that_selects_no_subprotocol_is_none_of_bokeh() -> None:
+    with ScriptedPeer(upgrade(*ACK, subprotocol=None)) as peer:
+        refused = pytest.RaisesExc(ConnectionError, match="not selected the subprotocol bokeh")
+        with pytest.RaisesGroup(refused, flatten_subgroups=True, allow_unwrapped=True):
+            run_trio(lambda: watch(peer.websocket_url(), 1))
+
+
+@pytest.mark.parametrize("said", [(), ACK], ids=["no ACK", "no reply"])
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
+    said: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trio_client, "TIMEOUT", 0.5)
+    with ScriptedPeer(upgrade(*said)) as peer, pytest.raises((trio.TooSlowError, BaseExceptionGroup)) as caught:
+        run_trio(lambda: watch(peer.websocket_url(), 1))
+    assert isinstance(caught.value, trio.TooSlowError) or caught.group_contains(trio.TooSlowError)
+
+
+class Canceller:
+    """In the place of a WebSocket; cancels the task that writes while it writes the first frame."""
+
+    subprotocol = "bokeh"
+
+    def __init__(self) -> None:
+        self.sent: list[object] = []
+        self.scope = trio.CancelScope()
+
+    async def send_message(self, frame: object) -> None:
+        self.sent.append(frame)
+        self.scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+
+def test_no_half_of_a_message_is_left_by_a_cancellation() -> None:
+    async def main() -> None:
+        socket: Any = Canceller()
+        client = Client(socket)
+        for frame in ACK:
+            client.core.receive_frame(frame)
+        with socket.scope:
+            await client.ask(client.core.pull_doc)
+        assert socket.scope.cancelled_caught
+        assert socket.sent == ['{"msgid":"1","msgtype":"PULL-DOC-REQ"}', "{}", "{}"]
+
+    run_trio(main)
 
 
 @pytest.mark.parametrize(
