@@ -36,12 +36,12 @@ _BEFORE_BYTES = frozenset({0xC4, 0xC5, 0xC6})
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, NoneType})
 
 
-def may_hold_non_finite(value: Any, *, ascii_only: bool) -> bool:
+def may_hold_non_finite(value: Any, text: str) -> bool:
     """Say whether a value may hold a NaN or an infinity. The time that it takes is linear in the size of the value.
 
     Args:
         value: Anything that msgspec can write as JSON.
-        ascii_only: Whether msgspec writes it as ASCII.
+        text: What msgspec has written.
 
     Returns:
         Whether it does. Also true for a value of another type than JSON has, `msgspec.Raw` included, if it looks so.
@@ -53,7 +53,7 @@ def may_hold_non_finite(value: Any, *, ascii_only: bool) -> bool:
     """
     packed = _encode(value)
     starts = list(_suspects(packed))
-    if not starts or (ascii_only and _reads_without(packed, starts)):
+    if not starts or (text.isascii() and _reads_without(packed, starts)):
         return False
     return _holds(value)
 

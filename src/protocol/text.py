@@ -193,8 +193,11 @@ def dumps(value: Any) -> str:
     try:
         text = _encode(value).decode()
         # msgspec writes null for NaN and infinities: only where there is a null can one hide. Raw is JSON already.
-        searched = (len(text) > _LARGE or "null" in text) and type(value) is not msgspec.Raw
-        if searched and may_hold_non_finite(value, ascii_only=text.isascii()):
+        if (
+            (len(text) > _LARGE or "null" in text)
+            and type(value) is not msgspec.Raw
+            and may_hold_non_finite(value, text)
+        ):
             text = _slow_dumps(value)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         text = _slow_dumps(value)
