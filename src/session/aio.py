@@ -562,12 +562,22 @@ class AsyncClientSession:
             )
 
     def _recovery(self, policy: Reconnect) -> Recovery:
-        give_up, drop_changes, recovered = weakly(self._give_up), weakly(self._drop_changes), weakly(self._recovered)
-        return Recovery(policy.new_session == "push", give_up, lambda: drop_changes() or (), recovered)
+        doubted, drop_changes = weakly(self._doubted), weakly(self._drop_changes)
+        return Recovery(
+            push_into_new_session=policy.new_session == "push",
+            give_up=weakly(self._give_up),
+            doubted=lambda: doubted() or (),
+            drop_changes=lambda: drop_changes() or (),
+            recovered=weakly(self._recovered),
+        )
 
     def _give_up(self, failure: Exception | None) -> None:
         assert self._channel is not None
         self._channel.give_up(failure)
+
+    def _doubted(self) -> Group:
+        assert self._channel is not None
+        return self._channel.doubted
 
     def _drop_changes(self) -> Group:
         assert self._channel is not None
@@ -656,9 +666,9 @@ class AsyncClientSession:
         if refusal is not None:
             self._engine.handle(Answered((request,), None, refusal))
 
-    def _resume(self, again: Sequence[Group]) -> None:
+    def _resume(self, again: Sequence[Group], losses: int) -> None:
         assert self._channel is not None
-        self._channel.resume(again)
+        self._channel.resume(again, losses)
 
     def _handle(self, inbound: Inbound) -> None:
         if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):

@@ -139,16 +139,22 @@ class Channel:
             self._wake_writer()
         return None
 
-    def resume(self, again: Sequence[Group]) -> None:
+    def resume(self, again: Sequence[Group], losses: int) -> None:
         """Go on after a `Doubted` or a `Reconnected`. Never waits; any thread may call.
 
         Args:
             again: What has to be sent again, before anything else; each as one message.
+            losses: The number of the last `Disconnected` that was handled, 0 before the first.
         """
         assert self._loop is not None
         if self._ended is None and not self._loop.is_closed():
-            self._outbox.resume(again)
+            self._outbox.resume(again, losses)
             self._wake_writer()
+
+    @property
+    def doubted(self) -> Group:
+        """The changes that were under way when the connection was lost. Any thread may ask."""
+        return self._outbox.doubted
 
     def drop_changes(self) -> Group:
         """Forget all changes that are not sent or in doubt, because a push will carry them. Any thread may call.
@@ -263,7 +269,7 @@ class Channel:
         self._link = None
         assert self._loop is not None
         self._reconnecting = self._loop.create_task(self._reconnect(self._policy, loss, last))
-        self._deliver(Disconnected(loss))
+        self._deliver(Disconnected(loss, self._outbox.losses))
 
     async def _reconnect(self, policy: Reconnect, loss: ConnectionLost, last_id: str) -> None:
         """Connect again, until it succeeds or there is no more hope."""
@@ -300,9 +306,8 @@ class Channel:
         if self._link is not link:
             return  # lost again already: another attempt is under way
         self._reconnecting = None
-        doubted, pushing = self._outbox.doubted, not self._outbox.is_held
         same = same_process(last_id, link.first_id)
-        self._deliver(Reconnected(attempts, seconds, doubted, pushing, same))
+        self._deliver(Reconnected(attempts, seconds, not self._outbox.is_held, same))
 
     def _end(self, error: Exception | None) -> None:
         """Deliver the end, once."""

@@ -43,6 +43,7 @@ class Outbox:
         self._patch: str | None = None  # the message of patches that is under way
         self._doubted: Group = ()
         self._held = False  # while there is a doubt
+        self._losses = 0
         self._arrived = 0  # the server's changes so far
         self._removal = 0  # the number of the last of them that may have removed a model
 
@@ -174,6 +175,7 @@ class Outbox:
             The changes that are answered thereby, being part of the push.
         """
         groups = [group for group in self._sent.values() if not group[0].urgent]
+        self._losses += 1
         self._sent.clear()
         self._urgent.clear()
         self._patch = None
@@ -188,6 +190,11 @@ class Outbox:
         superseded = (*self._doubted, *in_doubt)
         self._doubted, self._held = (), False
         return superseded
+
+    @property
+    def losses(self) -> int:
+        """How many connections have been lost."""
+        return self._losses
 
     @property
     def doubted(self) -> Group:
@@ -212,14 +219,20 @@ class Outbox:
         self._doubted = ()
         return tuple(changes)
 
-    def resume(self, again: Sequence[Group]) -> None:
+    def resume(self, again: Sequence[Group], losses: int) -> None:
         """Go on after a doubt. Any thread may call.
 
         Args:
             again: What has to be sent again, before anything else; each as one message.
+            losses: How many losses whoever decided that has heard of. If there was another one since, everything goes
+                on waiting; and if a push is being sent again after it, what was in doubt is part of that.
         """
-        self._again.extendleft(reversed(again))
-        self._doubted, self._held = (), False
+        current = losses == self._losses
+        if current or self._held:
+            self._again.extendleft(reversed(again))
+            self._doubted = ()
+        if current:
+            self._held = False
 
     def clear(self) -> Group:
         """Forget everything.

@@ -20,11 +20,13 @@ class Recovery:
             session is given up.
         give_up: Ends the session, because the documents cannot be compared, for which a reason is given, or because the
             server's is that of another session.
+        doubted: Gives the changes that the server may have or not.
         drop_changes: Takes back all changes that are not answered, because a push carries them.
         recovered: Told when the document is the server's again.
     """
 
     push_into_new_session: bool
     give_up: Callable[[Exception | None], None]
+    doubted: Callable[[], Group]
     drop_changes: Callable[[], Group]
     recovered: Callable[[Reconnection], None]

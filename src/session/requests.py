@@ -185,9 +185,11 @@ class Disconnected:
 
     Attributes:
         error: Why.
+        number: Which loss of this session it is, counted from 1.
     """
 
     error: ConnectionLost
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +202,12 @@ class Reconnected:
     Attributes:
         attempts: How many attempts it took.
         seconds: How long there was no connection.
-        doubted: The changes that were under way when it was lost.
         pushing: Whether a push is sent again.
         same_process: Whether the server can be the process that it was.
     """
 
     attempts: int
     seconds: float
-    doubted: Group
     pushing: bool
     same_process: bool
 

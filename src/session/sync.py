@@ -64,7 +64,8 @@ class SyncEngine:
 
     Args:
         post: Sends a request in its turn; must not wait and must not call back.
-        resume: Goes on with sending after a doubt, with what has to be sent again, each group as one message.
+        resume: Goes on with sending after a doubt, with what has to be sent again, each group as one message, and the
+            number of the last loss of the connection that was handled.
         schedule: Takes up the document's periodic, timeout and next-tick callbacks.
         on_trouble: Told of every error that no waiting call will raise.
         recovery: What to do when there is a connection again after a loss; None if there never is.
@@ -73,7 +74,7 @@ class SyncEngine:
     def __init__(
         self,
         post: Callable[[Request], None],
-        resume: Callable[[Sequence[Group]], None],
+        resume: Callable[[Sequence[Group], int], None],
         schedule: CallbackSchedule,
         on_trouble: Callable[[Exception], None],
         recovery: Recovery | None = None,
@@ -96,6 +97,7 @@ class SyncEngine:
         self._sent_columns = SentColumns()
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
+        self._losses = 0
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._late: LateChanges | None = None  # since the connection was lost for good
@@ -203,7 +205,8 @@ class SyncEngine:
                 self._reread_doubts()
             case Doubted(requests, reply):
                 self._investigate(requests, reply)
-            case Disconnected():
+            case Disconnected(number=number):
+                self._losses = number
                 self._disconnect()
             case Reconnected():
                 self._reconnect(inbound)
@@ -468,7 +471,7 @@ class SyncEngine:
             if blamed is not None:
                 self._on_trouble(raised_after(*blamed))
             request.settle(reply=reply)
-        self._resume(_split(rest, after_some=bool(done)))
+        self._resume(_split(rest, after_some=bool(done)), self._losses)
         self._reread_doubts()
 
     def _disconnect(self) -> None:
@@ -491,7 +494,7 @@ class SyncEngine:
             self._unclear_reply = None
             self._conflicts.end_comparing()
             if not inbound.pushing:
-                self._resume(())
+                self._resume((), self._losses)
             self._recovered(inbound, pushed=inbound.pushing)
             return
         # What the server has got over the old connection it may not have read yet when it accepts the new one.
@@ -525,10 +528,10 @@ class SyncEngine:
             else:
                 self._recovery.give_up(None)
             return
-        requests, reply = inbound.doubted, self._unclear_reply
+        requests, reply = self._recovery.doubted(), self._unclear_reply
         self._unclear_reply = None
         if not requests:
-            self._resume(())
+            self._resume((), self._losses)
             self._reread_doubts()
         else:
             evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
@@ -559,7 +562,7 @@ class SyncEngine:
             self._recovered(inbound, pushed=True)
 
         request.on_answer = note
-        self._resume([(request,)])
+        self._resume([(request,)], self._losses)
 
     def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
         assert self._recovery is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import bokeh
@@ -15,6 +16,7 @@ from bokehwire import (
     ChangesInDoubt,
     ConnectError,
     ConnectionLost,
+    PatchRejected,
     PendingLimitExceeded,
     Reconnect,
     Reconnection,
@@ -22,7 +24,7 @@ from bokehwire import (
     SessionLost,
 )
 
-from ..apps import model, seen
+from ..apps import JOINED_FAILS_AT, model, seen
 from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..processes import ServerProcess
@@ -404,3 +406,35 @@ def test_models_added_and_removed_without_a_connection_arrive(
         assert not log.errors
 
     play(some_face, scenario)
+
+
+def test_a_loss_between_a_refusal_and_its_handling(long_server: LiveServer, cutter: FaultProxy) -> None:
+    """The program looks only when the connection is back: what it then decides was asked of the one before."""
+
+    async def scenario(face: Face) -> None:
+        log = Log()
+        policy = Reconnect(first_delay=0.5, jitter=0)  # time enough to see that it is lost
+        session = await face.pull(url=cutter.url(APP), **{**log.options, "reconnect": policy})
+        source, slider = model(session.document, "source"), model(session.document, "slider")
+        cutter.arm(Fault("changes", Direction.TO_SERVER, 0, Position.BEFORE, Action.STALL))
+        cutter.enter("changes")
+        slider.value = 1
+        source.stream({"x": [1], "y": [1]})  # these three wait, and travel together
+        slider.value = JOINED_FAILS_AT
+        source.stream({"x": [2], "y": [2]})
+        cutter.wait()
+        cutter.release()
+        one = 1 if bokeh.__version__.startswith("4") else 3  # frames of an answer
+        while sum(frame.direction is Direction.TO_CLIENT for frame in cutter.frames) < 2 * one:
+            pass  # until both answers have come so far
+        cutter.drop()
+        while is_connected(session):
+            pass
+        while not is_connected(session):
+            pass
+        with suppress(PatchRejected):  # the reset may have overtaken the refusal
+            await do(session.force_roundtrip())
+        await assert_equal(long_server, session)
+        assert rows(session.document) == [0, 1, 2]
+
+    play(Face("blocking", "tornado"), scenario)
