@@ -1,0 +1,88 @@
+"""What the outbox does when a connection is lost, by itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bokehwire.protocol import Ok
+from bokehwire.session.outbox import Outbox
+from bokehwire.session.requests import Ask, Change, Group, Request
+
+
+def change(name: str) -> Request:
+    return Request(Ask.PATCH, Change((name,), (name, "value"), True, False), msgspec.Raw(f'"{name}"'.encode()))
+
+
+def sent(outbox: Outbox, msgid: str) -> Group:
+    group = outbox.take()
+    assert group
+    outbox.sent(msgid, group)
+    return group
+
+
+def outbox_with(*requests: Request) -> Outbox:
+    outbox = Outbox(lambda patch: False)
+    for request in requests:
+        outbox.post(request)
+    return outbox
+
+
+def test_changes_that_were_under_way_wait_for_a_decision_and_all_others_with_them() -> None:
+    first, second = change("first"), change("second")
+    outbox = outbox_with(first)
+    sent(outbox, "1")
+    outbox.post(second)
+    assert outbox.interrupt() == ()
+    assert (outbox.doubted, outbox.take(), outbox.is_held) == ((first,), (), True)
+    outbox.resume([(first,)], 1)
+    assert sent(outbox, "2") == (first,)
+    assert outbox.take() == ()
+    assert outbox.answered("2", Ok("s", "2")) == ((first,), False)
+    assert sent(outbox, "3") == (second,)
+
+
+def test_a_decision_of_before_the_loss_is_kept_but_lets_nothing_go() -> None:
+    first, second = change("first"), change("second")
+    outbox = outbox_with(first, second)
+    assert sent(outbox, "1") == (first, second)
+    outbox.interrupt()
+    outbox.resume([(second,)], 0)
+    assert (outbox.doubted, outbox.take(), outbox.is_held) == ((), (), True)
+    outbox.resume((), 1)
+    assert sent(outbox, "2") == (second,)
+
+
+def test_a_push_that_was_under_way_is_sent_again_and_carries_what_came_before() -> None:
+    before, push, after = change("before"), Request(Ask.PUSH), change("after")
+    outbox = outbox_with(before, push, after)
+    for msgid in ("1", "2"):
+        sent(outbox, msgid)
+    assert outbox.interrupt() == (before,)
+    outbox.resume([(before,)], 0)  # decided before the loss, and part of the push now
+    assert (sent(outbox, "3"), sent(outbox, "4")) == ((push,), (after,))
+    assert outbox.take() == ()
+
+
+def test_what_was_asked_is_asked_again_but_not_what_was_urgent() -> None:
+    pull, urgent, waiting = Request(Ask.PULL), Request(Ask.PULL, urgent=True), Request(Ask.ROUND_TRIP, urgent=True)
+    outbox = outbox_with(pull, urgent)
+    for msgid in ("1", "2"):
+        sent(outbox, msgid)
+    outbox.post(waiting)
+    outbox.interrupt()
+    outbox.resume((), 1)
+    assert sent(outbox, "3") == (pull,)
+    assert outbox.take() == ()
+
+
+def test_a_push_can_carry_all_changes() -> None:
+    doubted, again, posted, pull = change("doubted"), change("again"), change("posted"), Request(Ask.PULL)
+    outbox = outbox_with(doubted, again)
+    sent(outbox, "1")
+    outbox.interrupt()
+    outbox.resume([(again,)], 0)
+    for request in (posted, pull):
+        outbox.post(request)
+    assert outbox.drop_changes() == (again, posted)
+    assert not outbox.holds_changes
+    assert list(outbox.requests()) == [pull]
