@@ -108,10 +108,9 @@ def encode_event(document: Document, event: DocumentPatchedEvent, acquaintance: 
     shared = acquaintance.shared(document)
     serializer = _WireSerializer(references=shared)
     content = serializer.encode(event)
-    written = filter(serializer.has_ref, set(document.models) - shared)
-    returns = any(document.models.seen(model.id) for model in written)
+    written = {model for model in document.models if model not in shared and serializer.has_ref(model)}
     document.models.flush_synced(lambda model: not serializer.has_ref(model))
-    acquaintance.told(serializer.has_ref)
+    returns = acquaintance.told(document, written)
     return serializer.finish(content)._replace(returns=returns)
 
 

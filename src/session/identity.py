@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
@@ -42,6 +42,7 @@ class Acquaintance:
 
     def __init__(self) -> None:
         self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
+        self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
 
@@ -103,15 +104,35 @@ class Acquaintance:
         Args:
             document: The document.
         """
-        return set(document.models).difference(self._new_models(document), self._untold)
+        return set(document.models).difference(self._new_models(document), self._untold, self._restless)
 
-    def told(self, is_told: Callable[[Model], bool]) -> None:
-        """Take note of what the server has been told.
+    def told(self, document: Document, written: Iterable[Model]) -> bool:
+        """Take note of the models that a change which is about to be sent writes out.
+
+        Those that have come back are written out in each change until the session has heard from the server. Of changes
+        that are let go together, one that follows may take such a model out, and another bring it in again.
 
         Args:
-            is_told: Says of a model whether a change has just been written out that has it, whole or as a reference.
+            document: The document.
+            written: The models.
+
+        Returns:
+            Whether any of them has come back.
         """
-        self._untold.difference_update([model for model in self._untold if is_told(model)])
+        written = set(written)
+        back = {model for model in written if model in self._restless or document.models.seen(model.id)}
+        self._restless |= back
+        self._untold -= written
+        return bool(back)
+
+    def heard(self, document: Document) -> None:
+        """Take note that something arrives from the server: what was let go together has been taken up.
+
+        Args:
+            document: The document.
+        """
+        if self._restless and document.callbacks.hold_value is None:
+            self._restless.clear()
 
     def introduce_event(self, document: Document, event: DocumentPatchedEvent) -> None:
         """Make sure of the ids of the models that a change brings into a document, before it is sent.
@@ -137,6 +158,8 @@ class Acquaintance:
         keep = "BOKEH_SIMPLE_IDS" in os.environ
         for model in newcomers:
             if not keep and _COUNTED.fullmatch(model.id):
+                if document.models.seen(model.id):
+                    self._restless.add(model)
                 cast(Any, model)._id = make_globally_unique_id()
             other = taken.setdefault(str(model.id), model)
             if other is not model:

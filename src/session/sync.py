@@ -196,6 +196,8 @@ class SyncEngine:
             inbound: What arrived.
         """
         self._sent_columns.forget()
+        if self._followed is not None:
+            self._acquaintance.heard(self._followed)
         match inbound:
             case Patched(message=message, number=number):
                 self._receive(message, number)

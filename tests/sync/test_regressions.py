@@ -242,3 +242,18 @@ def test_a_change_that_failed_is_named_also_when_the_next_one_is_in_doubt(make_w
     world.settle()
     world.edit_there(Edit("switch_source"))  # the source is gone before its data arrives again
     world.quiet()
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_model_that_is_taken_out_and_comes_back_during_a_hold(make_world: MakeWorld, new: bool) -> None:
+    """All three changes are written out when they are let go, and it is a model of the document by then."""
+    world = make_world()
+    document = world.clients[0].document
+    column: Any = document.roots[0]
+    world.hold(0, "collect")
+    column.children = [*column.children, Div(text="new")] if new else column.children[:2]
+    document.remove_root(column)
+    document.add_root(column)
+    world.quiet()
+    assert not world.clients[0].errors
+    assert column in document.roots
