@@ -43,6 +43,7 @@ class Conflicts:
 
     def __init__(self) -> None:
         self._unanswered: dict[Key, dict[Request, None]] = {}
+        self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
         self._doubts: set[Key] = set()
         self._asked: set[Key] = set()
         self._everything_doubted = False
@@ -75,6 +76,8 @@ class Conflicts:
         key = request.key
         if key is not None:
             self._unanswered.setdefault(key, {})[request] = None
+        if request.returns:
+            self._bringing_back.add(request)
 
     def answered(self, request: Request) -> None:
         """Let go of a change that the server has applied, or rejected, or will never see.
@@ -83,6 +86,7 @@ class Conflicts:
             request: The request that carried it.
         """
         key = request.key
+        self._bringing_back.discard(request)
         requests = self._unanswered.get(key) if key is not None else None
         if requests is not None and key is not None:
             requests.pop(request, None)
@@ -110,6 +114,8 @@ class Conflicts:
         if key is None:
             return Verdict.APPLY
         ours = self._unanswered.get(key)
+        if not ours and any(key[0] in request.returns for request in self._bringing_back):
+            self._doubts.add(key)
         if not ours:
             doubted = self.is_contested(key) or self._everything_doubted or self._everything_asked
             return Verdict.DOUBT if doubted else Verdict.APPLY
@@ -189,6 +195,7 @@ class Conflicts:
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._unanswered.clear()
+        self._bringing_back.clear()
         self._doubts.clear()
         self._asked.clear()
         self._comparing = False

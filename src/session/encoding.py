@@ -44,12 +44,12 @@ class Encoded(NamedTuple):
     Attributes:
         content: The JSON value, already encoded.
         buffers: The binary buffers it refers to by id.
-        returns: Whether it writes out a model that was in the document before.
+        returns: The ids of the models it writes out that were in the document before.
     """
 
     content: msgspec.Raw
     buffers: tuple[Buffer, ...]
-    returns: bool = False
+    returns: frozenset[str] = frozenset()
 
 
 class _WireSerializer(Serializer):

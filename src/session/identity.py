@@ -106,7 +106,7 @@ class Acquaintance:
         """
         return set(document.models).difference(self._new_models(document), self._untold, self._restless)
 
-    def told(self, document: Document, written: Iterable[Model]) -> bool:
+    def told(self, document: Document, written: Iterable[Model]) -> frozenset[str]:
         """Take note of the models that a change which is about to be sent writes out.
 
         Those that have come back are written out in each change until the session has heard from the server. Of changes
@@ -117,13 +117,13 @@ class Acquaintance:
             written: The models.
 
         Returns:
-            Whether any of them has come back.
+            The ids of those that have come back.
         """
         written = set(written)
         back = {model for model in written if model in self._restless or document.models.seen(model.id)}
         self._restless |= back
         self._untold -= written
-        return bool(back)
+        return frozenset(str(model.id) for model in back)
 
     def heard(self, document: Document) -> None:
         """Take note that something arrives from the server: what was let go together has been taken up.

@@ -76,7 +76,7 @@ class Request:
         buffers: The binary buffers the content refers to.
         made_after: How many changes from the server had been handled when it was made.
         sent_after: How many changes had arrived from the server when it was sent; None before.
-        returns: Whether it brings back a model that a change before it may have taken out.
+        returns: The ids of the models that it brings back and writes out, which a change before it may have taken out.
         urgent: Whether it is sent while everything else waits for the outcome of a doubt.
         on_answer: Called once with the reply, in order with the patches around it; what it raises becomes `error`.
         done: Whether it is settled; then `reply` or `error` is set.
@@ -89,7 +89,7 @@ class Request:
     buffers: tuple[Buffer, ...] = ()
     made_after: int = 0
     sent_after: int | None = None
-    returns: bool = False
+    returns: frozenset[str] = frozenset()
     urgent: bool = False
     on_answer: Callable[[Reply], None] | None = None
     done: bool = False

@@ -257,3 +257,16 @@ def test_a_model_that_is_taken_out_and_comes_back_during_a_hold(make_world: Make
     world.quiet()
     assert not world.clients[0].errors
     assert column in document.roots
+
+
+def test_a_change_of_the_server_to_a_model_that_comes_back(make_world: MakeWorld) -> None:
+    """It is written out as it was here, and that overwrites there what the server has changed."""
+    world = make_world()
+    column: Any = world.clients[0].document.roots[0]
+    *rest, last = column.children
+    column.children = rest
+    column.children = [*rest, last]
+    world.settle()
+    world.edit_there(Edit("text", 0))
+    world.quiet()
+    assert not world.clients[0].errors
