@@ -48,8 +48,9 @@ format: $(READY)
 	$(BIN)/python -m ruff check --fix .
 
 # The protocol's tests with CONFORMANCE_EXAMPLES examples in all, split over its properties so that each runs about as
-# long; tests/protocol/deep.py says what counts as one. A million take more than an hour of one core; ask for fewer where
-# that is too long. The statistics at the end have the examples of each property. One test may take as long as it does.
+# long as its weight; tests/protocol/deep.py says what counts as one. A million take about 40 minutes of one core; ask for
+# fewer where that is too long. The statistics at the end have the examples of each property. One test may take as long as
+# it does.
 conformance: $(READY)
 	BOKEHWIRE_EXAMPLES=$(CONFORMANCE_EXAMPLES) $(BIN)/python -m pytest --hypothesis-profile=deep --timeout=0 \
 		--hypothesis-show-statistics --durations=0 --durations-min=1 $(CONFORMANCE)
