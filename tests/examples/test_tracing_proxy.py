@@ -218,6 +218,7 @@ def test_what_bokeh_takes_and_nobody_may_write_ends_the_trace_and_nothing_else()
 
 def test_an_empty_msgid_passes() -> None:
     with connected(upgrade(*ACK)) as (proxied, peer, socket):
+        assert tuple(socket.recv() for _ in ACK) == ACK
         frames = ('{"msgid":"","msgtype":"PULL-DOC-REQ"}', "{}", "{}", "more")
         for frame in frames:
             socket.send(frame)
