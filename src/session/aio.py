@@ -666,9 +666,9 @@ class AsyncClientSession:
         if refusal is not None:
             self._engine.handle(Answered((request,), None, refusal))
 
-    def _resume(self, again: Sequence[Group], losses: int) -> None:
+    def _resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
         assert self._channel is not None
-        self._channel.resume(again, losses)
+        self._channel.resume(again, doubted, losses)
 
     def _handle(self, inbound: Inbound) -> None:
         if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):

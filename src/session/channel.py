@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ..protocol import Generation, PatchDoc
 from ..transports import ConnectError, ConnectionOptions, Transport
@@ -20,6 +21,25 @@ from .reconnecting import Reconnect, may_pass, same_process, worth_another
 from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reconnected, Request
 
 __all__ = ["Channel"]
+
+
+@dataclass(slots=True)
+class _Outage:
+    """A time without a connection on which all could go on: other losses in it are part of it.
+
+    Attributes:
+        loss: How it began.
+        last_id: The id of the last message from the server before it.
+        since: When it began, on the loop's clock.
+        delays: The times to wait before each further attempt.
+        attempts: How many attempts there have been.
+    """
+
+    loss: ConnectionLost
+    last_id: str
+    since: float
+    delays: Iterator[float]
+    attempts: int = 0
 
 
 class Channel:
@@ -64,7 +84,8 @@ class Channel:
         self._reconnecting: asyncio.Task[None] | None = None
         self._generation: Generation | None = None
         self._ended: Lost | None = None
-        self._kept = 0  # bytes that wait for another connection
+        self._outage: _Outage | None = None  # from a loss until there is a connection on which all goes on
+        self._kept = 0  # bytes that wait for its end
 
     @property
     def is_open(self) -> bool:
@@ -128,7 +149,7 @@ class Channel:
         if self._ended is not None or self._loop.is_closed():
             return describe_too_late(self._options.url, request)
         policy = self._policy
-        if policy is not None and not self.is_open and request.ask is Ask.PATCH:
+        if policy is not None and (self._outage is not None or not self.is_open) and request.ask is Ask.PATCH:
             size = self._kept + request.size
             if size > policy.max_pending:
                 return describe_full(self._options.url, request, size, policy.max_pending)
@@ -139,16 +160,19 @@ class Channel:
             self._wake_writer()
         return None
 
-    def resume(self, again: Sequence[Group], losses: int) -> None:
+    def resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
         """Go on after a `Doubted` or a `Reconnected`. Never waits; any thread may call.
 
         Args:
             again: What has to be sent again, before anything else; each as one message.
+            doubted: The changes that were in doubt.
             losses: The number of the last `Disconnected` that was handled, 0 before the first.
         """
         assert self._loop is not None
         if self._ended is None and not self._loop.is_closed():
-            self._outbox.resume(again, losses)
+            self._outbox.resume(again, doubted, losses)
+            if not self._outbox.is_held and self.is_open:
+                self._outage = None
             self._wake_writer()
 
     @property
@@ -265,22 +289,23 @@ class Channel:
         if superseded:
             self._deliver(Answered(superseded, None))
         self._settled.set()
-        last = self._link.last_id if self._link is not None else ""
-        self._link = None
         assert self._loop is not None
-        self._reconnecting = self._loop.create_task(self._reconnect(self._policy, loss, last))
+        if self._outage is None:
+            last_id = self._link.last_id if self._link is not None else ""
+            self._outage = _Outage(loss, last_id, self._loop.time(), self._policy.delays())
+        self._link = None
+        self._reconnecting = self._loop.create_task(self._reconnect(self._policy, self._outage))
         self._deliver(Disconnected(loss, self._outbox.losses))
 
-    async def _reconnect(self, policy: Reconnect, loss: ConnectionLost, last_id: str) -> None:
+    async def _reconnect(self, policy: Reconnect, outage: _Outage) -> None:
         """Connect again, until it succeeds or there is no more hope."""
         loop = asyncio.get_running_loop()
-        lost_at = loop.time()
-        failure: Exception = loss
-        attempts = 0
+        failure: Exception = outage.loss
         try:
-            async with asyncio.timeout(policy.deadline):
-                for attempts, delay in enumerate(policy.delays(), 1):
+            async with asyncio.timeout_at(None if policy.deadline is None else outage.since + policy.deadline):
+                for delay in outage.delays:
                     await asyncio.sleep(delay)
+                    outage.attempts += 1
                     try:
                         options = self._renew()
                         if options is None:
@@ -291,7 +316,7 @@ class Channel:
                         if not worth_another(error):
                             break
                     else:
-                        self._resume_over(link, attempts, loop.time() - lost_at, last_id)
+                        self._resume_over(link, outage, loop.time() - outage.since)
                         return
         except TimeoutError:
             pass  # the deadline: what failed last says why
@@ -300,14 +325,18 @@ class Channel:
             raise
         except Exception as error:  # of the program, which could not make a token
             failure = error
-        self._end(describe_given_up(loss, failure, attempts, loop.time() - lost_at, tuple(self._outbox.requests())))
+        seconds, pending = loop.time() - outage.since, tuple(self._outbox.requests())
+        self._end(describe_given_up(outage.loss, failure, outage.attempts, seconds, pending))
 
-    def _resume_over(self, link: Link, attempts: int, seconds: float, last_id: str) -> None:
+    def _resume_over(self, link: Link, outage: _Outage, seconds: float) -> None:
         if self._link is not link:
             return  # lost again already: another attempt is under way
         self._reconnecting = None
-        same = same_process(last_id, link.first_id)
-        self._deliver(Reconnected(attempts, seconds, not self._outbox.is_held, same))
+        pushing = not self._outbox.is_held
+        if pushing:
+            self._outage = None
+        same = same_process(outage.last_id, link.first_id)
+        self._deliver(Reconnected(outage.attempts, seconds, pushing, same))
 
     def _end(self, error: Exception | None) -> None:
         """Deliver the end, once."""

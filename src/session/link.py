@@ -241,7 +241,7 @@ class Link:
                         outgoing = self._encode(group)
                     except LocalProtocolError as error:
                         if len(group) > 1:  # together they exceed a limit, or one of them cannot be sent at all
-                            self._outbox.resume([(request,) for request in group], self._outbox.losses)
+                            self._outbox.resume([(request,) for request in group], (), self._outbox.losses)
                         else:
                             self._deliver(Answered(group, None, error))
                         continue

@@ -219,15 +219,18 @@ class Outbox:
         self._doubted = ()
         return tuple(changes)
 
-    def resume(self, again: Sequence[Group], losses: int) -> None:
+    def resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
         """Go on after a doubt. Any thread may call.
 
         Args:
             again: What has to be sent again, before anything else; each as one message.
+            doubted: The changes that were in doubt. If others are by now, or none any more, nothing is done.
             losses: How many losses whoever decided that has heard of. If there was another one since, everything goes
                 on waiting; and if a push is being sent again after it, what was in doubt is part of that.
         """
         current = losses == self._losses
+        if doubted != self._doubted:
+            return
         if current or self._held:
             self._again.extendleft(reversed(again))
             self._doubted = ()

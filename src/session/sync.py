@@ -64,8 +64,8 @@ class SyncEngine:
 
     Args:
         post: Sends a request in its turn; must not wait and must not call back.
-        resume: Goes on with sending after a doubt, with what has to be sent again, each group as one message, and the
-            number of the last loss of the connection that was handled.
+        resume: Goes on with sending after a doubt, with what has to be sent again, each group as one message, what was
+            in doubt, and the number of the last loss of the connection that was handled.
         schedule: Takes up the document's periodic, timeout and next-tick callbacks.
         on_trouble: Told of every error that no waiting call will raise.
         recovery: What to do when there is a connection again after a loss; None if there never is.
@@ -74,7 +74,7 @@ class SyncEngine:
     def __init__(
         self,
         post: Callable[[Request], None],
-        resume: Callable[[Sequence[Group], int], None],
+        resume: Callable[[Sequence[Group], Group, int], None],
         schedule: CallbackSchedule,
         on_trouble: Callable[[Exception], None],
         recovery: Recovery | None = None,
@@ -98,6 +98,7 @@ class SyncEngine:
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._losses = 0
+        self._starting_over = False  # while our document is pushed into a new session
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._late: LateChanges | None = None  # since the connection was lost for good
@@ -473,7 +474,7 @@ class SyncEngine:
             if blamed is not None:
                 self._on_trouble(raised_after(*blamed))
             request.settle(reply=reply)
-        self._resume(_split(rest, after_some=bool(done)), self._losses)
+        self._resume(_split(rest, after_some=bool(done)), requests, self._losses)
         self._reread_doubts()
 
     def _disconnect(self) -> None:
@@ -496,8 +497,9 @@ class SyncEngine:
             self._unclear_reply = None
             self._conflicts.end_comparing()
             if not inbound.pushing:
-                self._resume((), self._losses)
-            self._recovered(inbound, pushed=inbound.pushing)
+                self._resume((), (), self._losses)
+            if not self._starting_over:
+                self._recovered(inbound, pushed=False)
             return
         # What the server has got over the old connection it may not have read yet when it accepts the new one.
         fence = Request(Ask.ROUND_TRIP, urgent=True)
@@ -510,9 +512,9 @@ class SyncEngine:
 
         def compare(answer: Reply) -> None:
             if self._comparison is request:
-                self._comparison = None
                 self._conflicts.end_comparing()
                 self._compare(inbound, document, answer)
+                self._comparison = None
 
         fence.on_answer, request.on_answer = ask, compare
         self._comparison = fence
@@ -533,7 +535,7 @@ class SyncEngine:
         requests, reply = self._recovery.doubted(), self._unclear_reply
         self._unclear_reply = None
         if not requests:
-            self._resume((), self._losses)
+            self._resume((), (), self._losses)
             self._reread_doubts()
         else:
             evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
@@ -561,16 +563,21 @@ class SyncEngine:
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
 
         def note(reply: Reply) -> None:
+            self._starting_over = False
             self._recovered(inbound, pushed=True)
 
+        self._starting_over = True
+
         request.on_answer = note
-        self._resume([(request,)], self._losses)
+        self._resume([(request,)], (), self._losses)
 
     def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
         assert self._recovery is not None
         self._recovery.recovered(Reconnection(attempts=inbound.attempts, seconds=inbound.seconds, pushed=pushed))
 
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
+        if request.done:
+            return  # an interruption has come between, and this is the second time
         doubts = self._rereads.pop(request, None)
         if doubts is not None:
             self._conflicts.answered_doubts(doubts)

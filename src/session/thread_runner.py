@@ -29,6 +29,7 @@ class ThreadRunner:
 
     def __init__(self) -> None:
         self._inbox: deque[Inbound] = deque()
+        self._begun: list[Inbound] = []  # what is being handled, or was when an interruption came
         self._arrived = 0  # bytes of changes, ever; counted by the portal's thread alone
         self._handled = 0  # of these; counted by whichever thread handles
         self._news = threading.Condition()
@@ -104,24 +105,45 @@ class ThreadRunner:
 
     def _handle_next(self, deadline: float | None) -> bool:
         """Handle one thing that arrived, unless another thread handles something until the deadline."""
-        if not self._inbox:
+        if not self._inbox and not self._begun:
             return False
         if not self._handling.acquire(timeout=-1 if deadline is None else _seconds_until(deadline)):
             return False
         try:
-            if not self._inbox:
-                return False
-            # An interruption, as by Ctrl-C, may come anywhere here: what is handled twice the engine knows.
-            inbound = self._inbox[0]
-            with self._inside_handler():
-                self._handle(inbound)
-            self._inbox.popleft()
-            if isinstance(inbound, Patched):
-                self._handled += inbound.size
+            if self.is_handling:  # a handler makes a call, while what it handles is not done
+                if not self._inbox:
+                    return False
+                self._handle_inside(self._take())
+            else:
+                if not self._begun and not self._inbox:
+                    return False
+                self._handle_begun()
         finally:
             self._handling.release()
         self._wake()  # another thread may wait for what this has changed
         return True
+
+    def _handle_begun(self) -> None:
+        """Handle what an interruption has left, or else the next thing. What is handled twice, the engine knows."""
+        if not self._begun:
+            self._begun.append(self._inbox[0])  # rather in both places for a moment than in none
+            self._take()
+        try:
+            self._handle_inside(self._begun[0])
+        except Exception:
+            self._begun.clear()
+            raise
+        self._begun.clear()
+
+    def _handle_inside(self, inbound: Inbound) -> None:
+        with self._inside_handler():
+            self._handle(inbound)
+
+    def _take(self) -> Inbound:
+        inbound = self._inbox.popleft()
+        if isinstance(inbound, Patched):
+            self._handled += inbound.size
+        return inbound
 
     @contextmanager
     def _inside_handler(self) -> Iterator[None]:

@@ -34,7 +34,7 @@ def test_changes_that_were_under_way_wait_for_a_decision_and_all_others_with_the
     outbox.post(second)
     assert outbox.interrupt() == ()
     assert (outbox.doubted, outbox.take(), outbox.is_held) == ((first,), (), True)
-    outbox.resume([(first,)], 1)
+    outbox.resume([(first,)], (first,), 1)
     assert sent(outbox, "2") == (first,)
     assert outbox.take() == ()
     assert outbox.answered("2", Ok("s", "2")) == ((first,), False)
@@ -46,9 +46,9 @@ def test_a_decision_of_before_the_loss_is_kept_but_lets_nothing_go() -> None:
     outbox = outbox_with(first, second)
     assert sent(outbox, "1") == (first, second)
     outbox.interrupt()
-    outbox.resume([(second,)], 0)
+    outbox.resume([(second,)], (first, second), 0)
     assert (outbox.doubted, outbox.take(), outbox.is_held) == ((), (), True)
-    outbox.resume((), 1)
+    outbox.resume((), (), 1)
     assert sent(outbox, "2") == (second,)
 
 
@@ -58,7 +58,7 @@ def test_a_push_that_was_under_way_is_sent_again_and_carries_what_came_before() 
     for msgid in ("1", "2"):
         sent(outbox, msgid)
     assert outbox.interrupt() == (before,)
-    outbox.resume([(before,)], 0)  # decided before the loss, and part of the push now
+    outbox.resume([(before,)], (before,), 0)  # decided before the loss, and part of the push now
     assert (sent(outbox, "3"), sent(outbox, "4")) == ((push,), (after,))
     assert outbox.take() == ()
 
@@ -70,7 +70,7 @@ def test_what_was_asked_is_asked_again_but_not_what_was_urgent() -> None:
         sent(outbox, msgid)
     outbox.post(waiting)
     outbox.interrupt()
-    outbox.resume((), 1)
+    outbox.resume((), (), 1)
     assert sent(outbox, "3") == (pull,)
     assert outbox.take() == ()
 
@@ -80,7 +80,7 @@ def test_a_push_can_carry_all_changes() -> None:
     outbox = outbox_with(doubted, again)
     sent(outbox, "1")
     outbox.interrupt()
-    outbox.resume([(again,)], 0)
+    outbox.resume([(again,)], (doubted, again), 0)
     for request in (posted, pull):
         outbox.post(request)
     assert outbox.drop_changes() == (again, posted)
