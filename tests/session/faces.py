@@ -156,18 +156,20 @@ def differences(theirs: Contents, ours: Contents) -> str:
     return "\n".join(found)
 
 
-def contents(document: Document | None) -> Contents:
-    """What a document holds, in a form that can be compared: title, roots, and every property of every model."""
+def contents(document: Document | None, *, defaults: bool = True) -> Contents:
+    """What a document holds, in a form that can be compared: title, roots, and every property of every model.
+
+    Without `defaults` it is quickly found, and documents may look different that are not, but not the other way round.
+    """
     assert document is not None
     models = {
-        str(model.id): (type(model).__name__, {name: _plain(value) for name, value in _properties(model).items()})
+        str(model.id): (
+            type(model).__name__,
+            {name: _plain(value) for name, value in model.properties_with_values(include_defaults=defaults).items()},
+        )
         for model in document.models
     }
     return document.title, [str(root.id) for root in document.roots], models
-
-
-def _properties(model: Model) -> dict[str, Any]:
-    return model.properties_with_values(include_defaults=True)
 
 
 def _plain(value: Any) -> Any:

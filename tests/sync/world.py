@@ -6,7 +6,7 @@ Nothing here knows how the sessions work inside: it drives their public face, an
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from bokeh.models.widgets import Button, Div, Slider
 from bokehwire import AsyncClientSession, PatchRejected
 
 from ..session.faces import Contents, contents, differences
-from .edits import Edit, Side, models_of, seed
+from .edits import Edit, Side, Written, models_of, seed
 from .link import Link, MemoryTransport
 from .loop import SteppedLoop
 from .peer import Peer
@@ -146,6 +146,7 @@ class World:
         self.poisoned: dict[Link | None, Counter[str]] = {}
         self.applied: Counter[tuple[str, str]] = Counter()
         self.clicks = 0
+        self._writers: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
         self._server_held = False
         self._reactions = reactions
         document = Document()
@@ -235,7 +236,7 @@ class World:
             if self.poisoned.keys() - {client.link} and WITHHOLDS:
                 client.pull()
         self.drain()
-        theirs = contents(self.peer.document)
+        theirs = contents(self.peer.document, defaults=False)
         for client in self.clients:
             assert not client.is_busy, "a call is waiting although nothing is under way"
             self._check_errors(client)
@@ -279,7 +280,11 @@ class World:
             return  # when it lets go, it combines changes
         unapplied = [written for written in client.side.written if not self.applied[written.what, written.value]]
         # Whether the server took a model away before or after it applied a change of it, nobody can tell.
-        unclear = Counter(written.name for written in unapplied if self._has_gone(written.model))
+        unclear = Counter(
+            written.name
+            for written in unapplied
+            if self._has_gone(written.model) or self._is_contested(written, client)
+        )
         missing = Counter(written.name for written in unapplied) - unclear
         assert not missing - client.named, f"{missing - client.named} were lost, and only {client.named} named"
         about = {written.name for written in client.side.written}
@@ -287,14 +292,19 @@ class World:
         strange = named - missing - unclear - poisoned
         assert not strange, f"{strange} were applied, and yet named"
 
+    def _is_contested(self, written: Written, client: Client) -> bool:
+        """Whether somebody else has replaced the same: what an OK was worth cannot be seen then, nor does it matter."""
+        identity = None if written.model is None else str(written.model.id)
+        return bool(self._writers[identity, written.what] - {client.side.label})
+
     def _has_gone(self, model: Model | None) -> bool:
         return model is not None and str(model.id) in self.gone_once
 
     def _check_equal(self, client: Client, theirs: Contents) -> None:
-        ours = contents(client.document)
-        if theirs != ours:
+        if theirs != contents(client.document, defaults=False):
+            theirs, ours = contents(self.peer.document), contents(client.document)
             ours = self._without_poison(client, theirs, ours)
-        assert theirs == ours, differences(theirs, ours)
+            assert theirs == ours, differences(theirs, ours)
 
     def _without_poison(self, client: Client, theirs: Contents, ours: Contents) -> Contents:
         """Leave out the texts at which the server's callback raised: the server has them and tells nobody else.
@@ -327,8 +337,10 @@ class World:
     def _applied(self, event: Any) -> None:
         match event:
             case ModelChangedEvent() if event.attr in _WRITTEN_ONCE:
+                self._writers[str(event.model.id), event.attr].add(event.new.removeprefix("poison ")[0])
                 self.applied[event.attr, str(event.new)] += 1
             case TitleChangedEvent():
+                self._writers[None, "title"].add(event.title[0])
                 self.applied["title", event.title] += 1
             case ColumnsStreamedEvent():
                 self.applied.update(("x", str(value)) for value in event.data["x"])

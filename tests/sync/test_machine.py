@@ -1,0 +1,104 @@
+"""Whatever the server and its clients do, and however late their frames arrive, in quiet they are equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from .edits import Edit, edits
+from .world import World
+
+CLIENTS = st.integers(0, 2)
+FRAMES = st.one_of(st.integers(1, 3), st.just(1000))
+FLAGS = st.booleans()
+
+
+class Machine(RuleBasedStateMachine):
+    """A session with one to three clients; at the end of every run, and now and then between, it comes to rest."""
+
+    world: World
+
+    @initialize(
+        clients=st.integers(1, 3),
+        figure=st.sampled_from([False] * 7 + [True]),
+        reactions=FLAGS,
+        answers=FLAGS,
+        server_holds=st.sampled_from([False, False, True]),
+    )
+    def begin(self, clients: int, figure: bool, reactions: bool, answers: bool, server_holds: bool) -> None:
+        self.world = World(clients, figure=figure, reactions=reactions, answers=answers)
+        self.server_holds = server_holds
+
+    def leaves_out(self, edit: Edit) -> bool:
+        """Whether a change is one that no client can bring across (specs/sync.md)."""
+        return self.server_holds and edit.kind in ("stream", "stream_rollover", "poison")
+
+    @rule(number=CLIENTS, edit=edits())
+    def edit_here(self, number: int, edit: Edit) -> None:
+        if not self.leaves_out(edit):
+            self.world.edit_here(number, edit)
+
+    @rule(edit=edits("poison", "click"))
+    def edit_there(self, edit: Edit) -> None:
+        if not self.leaves_out(edit):
+            self.world.edit_there(edit)
+
+    @precondition(lambda self: self.server_holds)
+    @rule(policy=st.sampled_from(["combine", "collect"]))
+    def hold_there(self, policy: Any) -> None:
+        self.world.hold(None, policy)
+
+    @precondition(lambda self: self.server_holds)
+    @rule()
+    def unhold_there(self) -> None:
+        self.world.unhold(None)
+
+    @rule(number=CLIENTS, count=FRAMES)
+    def deliver_here(self, number: int, count: int) -> None:
+        self.world.deliver_here(number, count)
+
+    @rule(number=CLIENTS, count=FRAMES)
+    def deliver_there(self, number: int, count: int) -> None:
+        self.world.deliver_there(number, count)
+
+    @rule()
+    def turn(self) -> None:
+        self.world.turn()
+
+    @rule()
+    def settle(self) -> None:
+        self.world.settle()
+
+    @rule(number=CLIENTS)
+    def round_trip(self, number: int) -> None:
+        self.world.round_trip(number)
+
+    @rule(number=CLIENTS)
+    def pull(self, number: int) -> None:
+        self.world.pull(number)
+
+    @rule(number=CLIENTS, policy=st.sampled_from(["combine", "collect"]))
+    def hold(self, number: int, policy: Any) -> None:
+        self.world.hold(number, policy)
+
+    @rule(number=CLIENTS)
+    def unhold(self, number: int) -> None:
+        self.world.unhold(number)
+
+    @rule()
+    def quiet(self) -> None:
+        self.world.quiet()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            try:
+                self.world.quiet()
+            finally:
+                self.world.close()
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(stateful_step_count=30)
