@@ -54,6 +54,7 @@ format: $(READY)
 conformance: $(READY)
 	BOKEHWIRE_EXAMPLES=$(CONFORMANCE_EXAMPLES) $(BIN)/python -m pytest --hypothesis-profile=deep --timeout=0 \
 		--hypothesis-show-statistics --durations=0 --durations-min=1 $(CONFORMANCE)
+	$(BIN)/python -m pytest --hypothesis-profile=sync --timeout=0 --hypothesis-show-statistics tests/sync
 	BOKEHWIRE_FAULTS=all $(BIN)/python -m pytest --timeout=0 tests/resilience
 
 # fuzz/README.md has more ways to run it.

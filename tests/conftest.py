@@ -23,6 +23,8 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+# The runs of server and viewers in tests/sync, each of which is many changes.
+settings.register_profile("sync", settings.get_profile("deep"), max_examples=10_000)
 settings.load_profile("quick")
 
 # The servers log each connection that a test cuts, each patch that it makes them refuse.
