@@ -66,7 +66,8 @@ class AsyncClientSession:
         ping_timeout: How long to wait for a pong before the connection counts as lost, in seconds.
         headers: Further HTTP headers for the handshake, such as an Authorization.
         token: The session's token, or a function that makes one for each connection; None makes it from the session's
-            id and Bokeh's settings.
+            id and Bokeh's settings. A function should be quick: when a blocking session reconnects, it is called in the
+            thread that serves all of them.
         on_error: Called with each error that happens between two calls, such as a change that the server rejected. The
             next call of the session raises it all the same. It is also told what the document's periodic, timeout and
             next-tick callbacks raise, which is logged and not raised again.

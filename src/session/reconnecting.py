@@ -30,11 +30,12 @@ class Reconnect:
     server forgets a session without connections after 15 s unless it is told otherwise (`--unused-session-lifetime`).
 
     Attributes:
-        attempts: How many times to try, None for no limit.
+        attempts: How many times to try, None for no limit. A connection that is lost before the documents have been
+            compared was an attempt like any other.
         first_delay: Seconds before the first attempt.
         max_delay: The longest time between two attempts, in seconds.
         jitter: The part of each delay that is left to chance, from 0 to 1.
-        deadline: Seconds after the loss when it gives up; None for never.
+        deadline: Seconds after the loss when no further attempt is made; None for never.
         max_pending: Bytes of changes kept while there is no connection. A change beyond that is not made on the server:
             the next call raises an error that names it, and the document is made equal to the server's later.
         new_session: What to do when the server has forgotten the session and made a new one under its id, as after a
