@@ -23,6 +23,8 @@ from bokehwire import (
     SessionClosed,
     SessionLost,
 )
+from bokehwire.session.rereading import Snapshot
+from bokehwire.session.sync import SyncEngine
 
 from ..apps import JOINED_FAILS_AT, model, seen
 from ..leaks import no_leaks
@@ -459,5 +461,62 @@ def test_a_call_inside_a_handler_takes_nothing_away_from_the_call_around_it(
         await do(session.force_roundtrip())
         await assert_equal(long_server, session)
         assert (seen_titles, document.title) == (["after"], "after")
+
+    play(Face("blocking", "tornado"), scenario)
+
+
+def test_ctrl_c_in_the_comparison_does_not_leave_the_session_waiting(
+    long_server: LiveServer, cutter: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = Snapshot.continues
+    presses = iter([True])
+
+    def press(snapshot: Snapshot, *arguments: Any) -> bool:
+        if next(presses, False):
+            raise KeyboardInterrupt
+        return compare(snapshot, *arguments)
+
+    monkeypatch.setattr(Snapshot, "continues", press)
+
+    async def scenario(face: Face) -> None:
+        log = Log()
+        session = await face.pull(url=cutter.url(APP), **log.options)
+        cutter.drop()
+        with pytest.raises(KeyboardInterrupt):
+            await do(session.wait_for(lambda: log.returns, DEADLINE))
+        model(session.document, "slider").value = 7
+        await do(session.wait_for(lambda: log.returns, DEADLINE))
+        await assert_equal(long_server, session)
+        assert await face.edit(long_server, session, seen, APP) == [7]
+
+    play(Face("blocking", "tornado"), scenario)
+
+
+def test_ctrl_c_after_a_verdict_sends_nothing_twice(
+    long_server: LiveServer, cutter: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conclude = SyncEngine._conclude
+    presses = iter([True])
+
+    def press(engine: SyncEngine, *arguments: Any) -> None:
+        conclude(engine, *arguments)
+        if next(presses, False):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SyncEngine, "_conclude", press)
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=cutter.url(APP))
+        source, slider = model(session.document, "source"), model(session.document, "slider")
+        for number in range(1, 60):
+            source.stream({"x": [number], "y": [number]})
+            if number == 30:
+                slider.value = JOINED_FAILS_AT
+        with pytest.raises(KeyboardInterrupt):
+            await do(session.force_roundtrip())
+        with pytest.raises(PatchRejected):
+            await do(session.force_roundtrip())
+        await assert_equal(long_server, session)
+        assert rows(session.document) == list(range(60))
 
     play(Face("blocking", "tornado"), scenario)
