@@ -450,9 +450,11 @@ class SyncEngine:
         """Send again what was not applied through no fault of its own, and name what was refused."""
         certain, most = found
         done, rest = requests[:most], requests[most:]
-        # An OK is believed unless the document contradicts it; where both sides have changed the same, it cannot.
         unclear = tuple(request for request in requests[certain:most] if snapshot.can_show(request.key))
-        if unclear and isinstance(reply, Error):
+        if not isinstance(reply, Error):
+            # Where the server has changed the same, that counts, whether or not it replaced a value of ours.
+            unclear = tuple(request for request in unclear if request.change and not request.change.replaces)
+        if unclear:
             self._on_trouble(undecided(unclear, reply))
         if not isinstance(reply, Error):
             if len(rest) == 1:
