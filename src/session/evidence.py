@@ -68,6 +68,38 @@ class Evidence:
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return everything  # the server's own change has made it something that these do not fit
 
+    def unclear(self, requests: Sequence[Request], *, refused: bool) -> Group:
+        """Give those of some changes, each of which may have been applied or not, that may be lost.
+
+        Args:
+            requests: The changes.
+            refused: Whether the server has answered with an ERROR, rather than with an OK that may mean nothing.
+        """
+        shown = tuple(request for request in requests if self._snapshot.can_show(request.key))
+        if refused:
+            return shown
+        # What was dropped shows where it would have added something. Where it would have replaced what the server has
+        # changed as well, that counts in either case.
+        return tuple(
+            request
+            for request in shown
+            if request.change is not None and not request.change.replaces and not self._is_there(request)
+        )
+
+    def _is_there(self, request: Request) -> bool:
+        """Say whether the server has what a change adds, or has not what it removes."""
+        event = _decoded_event(request)
+        if request.key == ROOTS:
+            return _shows_root(self._snapshot.root_ids, event)
+        try:
+            columns = _lists(_decoded(self._snapshot.attribute(cast(Any, request.key)), self._buffers))
+            if event["kind"] != "ColumnsStreamed":
+                return _shows_columns(columns, event)
+            rows = _lists(event["data"])
+            return all(_contains(column, rows[name]) for name, column in columns.items())
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+            return False  # the server's own change has made it something that this does not fit
+
     def _counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
         events = [msgspec.json.decode(request.content) for request in ours]
         if key == ROOTS:
@@ -229,6 +261,10 @@ def _shows_columns(columns: Columns, event: dict[str, Any]) -> bool:
             return all(_ends_with(column, rows[name]) for name, column in columns.items())
         case _:
             return _with_columns(columns, event) == columns
+
+
+def _contains(column: list[Any], rows: list[Any]) -> bool:
+    return any(column[start : start + len(rows)] == rows for start in range(len(column) - len(rows) + 1))
 
 
 def _ends_with(column: list[Any], rows: list[Any]) -> bool:

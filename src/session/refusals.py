@@ -70,10 +70,9 @@ def undecided(requests: Group, reply: Reply) -> PatchRejected:
         The error.
     """
     names = "; ".join(str(request.change) for request in requests)
-    failed = isinstance(reply, Error)
-    what = (
-        "failed at a message of several changes" if failed else "may have dropped a message about a model that is gone"
-    )
+    what = "may have dropped a message about a model that is gone"
+    if isinstance(reply, Error):
+        what = "failed at a message of several changes"
     text = f"the server {what}, and whether it has applied these cannot be told: {names}."
     return _rejected(f"{text} {_TAKEN}", requests, reply if isinstance(reply, Error) else None)
 

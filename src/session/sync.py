@@ -438,22 +438,18 @@ class SyncEngine:
             document = self._followed
             if document is None or not isinstance(answer, PullDocReply):
                 raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
-            snapshot = Snapshot(answer.content)
-            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
-            self._judge(requests, reply, snapshot, applied(requests, evidence, whole=not refused))
+            evidence = Evidence(document, self._conflicts, Snapshot(answer.content), answer.buffers)
+            self._judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
 
         request.on_answer = judge
         self._investigations[request] = (requests, reply)
         self._post(request)
 
-    def _judge(self, requests: Group, reply: Reply, snapshot: Snapshot, found: tuple[int, int]) -> None:
+    def _judge(self, requests: Group, reply: Reply, evidence: Evidence, found: tuple[int, int]) -> None:
         """Send again what was not applied through no fault of its own, and name what was refused."""
         certain, most = found
         done, rest = requests[:most], requests[most:]
-        unclear = tuple(request for request in requests[certain:most] if snapshot.can_show(request.key))
-        if not isinstance(reply, Error):
-            # Where the server has changed the same, that counts, whether or not it replaced a value of ours.
-            unclear = tuple(request for request in unclear if request.change and not request.change.replaces)
+        unclear = evidence.unclear(requests[certain:most], refused=isinstance(reply, Error))
         if unclear:
             self._on_trouble(undecided(unclear, reply))
         if not isinstance(reply, Error):
@@ -545,7 +541,7 @@ class SyncEngine:
             if reply is None:
                 self._judge_lost(requests, *found)
             else:
-                self._judge(requests, reply, snapshot, found)
+                self._judge(requests, reply, evidence, found)
         self._recovered(inbound, pushed=False)
 
     def _judge_lost(self, requests: Group, certain: int, most: int) -> None:

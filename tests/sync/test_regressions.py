@@ -270,3 +270,24 @@ def test_a_change_of_the_server_to_a_model_that_comes_back(make_world: MakeWorld
     world.edit_there(Edit("text", 0))
     world.quiet()
     assert not world.clients[0].errors
+
+
+def test_rows_that_may_have_been_dropped_with_another_change_are_named(make_world: MakeWorld) -> None:
+    """The server has changed the same as both changes, so that its document does not tell."""
+    world = make_world()
+    world.edit_here(0, Edit("stream"))
+    world.edit_here(0, Edit("share", 1, 0))
+    world.settle()
+    world.edit_there(Edit("column"))
+    world.edit_there(Edit("append", 1))
+    world.edit_there(Edit("drop", 0, 1))
+    world.quiet()
+    assert any("streamed" in name for name in world.clients[0].named)
+
+
+def test_a_root_that_is_removed_while_the_server_changes_it_is_no_trouble(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.edit_there(Edit("text"))
+    world.edit_here(0, Edit("remove_root"))
+    world.quiet()
+    assert not world.clients[0].errors
