@@ -44,6 +44,7 @@ class Conflicts:
     def __init__(self) -> None:
         self._unanswered: dict[Key, dict[Request, None]] = {}
         self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
+        self._overtaken: set[Key] = set()  # stale beside our latest change, and yet newer than one that was sent before
         self._doubts: set[Key] = set()
         self._asked: set[Key] = set()
         self._everything_doubted = False
@@ -87,6 +88,8 @@ class Conflicts:
         """
         key = request.key
         self._bringing_back.discard(request)
+        if key is not None:
+            self._overtaken.discard(key)
         requests = self._unanswered.get(key) if key is not None else None
         if requests is not None and key is not None:
             requests.pop(request, None)
@@ -99,7 +102,7 @@ class Conflicts:
 
     def is_contested(self, key: Key) -> bool:
         """Say whether the server has changed a property at the same time as we have, as far as is known."""
-        return key in self._doubts or key in self._asked
+        return key in self._doubts or key in self._asked or key in self._overtaken
 
     def judge(self, key: Key | None, number: int) -> Verdict:
         """Say what is to be done with a change from the server.
@@ -117,11 +120,14 @@ class Conflicts:
         if not ours and any(key[0] in request.returns for request in self._bringing_back):
             self._doubts.add(key)
         if not ours:
-            doubted = self.is_contested(key) or self._everything_doubted or self._everything_asked
+            doubted = key in self._doubts or key in self._asked or self._everything_doubted or self._everything_asked
             return Verdict.DOUBT if doubted else Verdict.APPLY
         latest = next(reversed(ours))
         replaces = latest.change is not None and latest.change.replaces
         if replaces and (latest.sent_after is None or latest.sent_after >= number):
+            oldest = next(iter(ours)).sent_after
+            if oldest is not None and oldest < number and not self._comparing:
+                self._overtaken.add(key)
             return Verdict.STALE
         if not self._comparing:
             self._doubts.add(key)
@@ -196,6 +202,7 @@ class Conflicts:
         """Forget everything: the connection has ended."""
         self._unanswered.clear()
         self._bringing_back.clear()
+        self._overtaken.clear()
         self._doubts.clear()
         self._asked.clear()
         self._comparing = False

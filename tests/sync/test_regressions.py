@@ -291,3 +291,17 @@ def test_a_root_that_is_removed_while_the_server_changes_it_is_no_trouble(make_w
     world.edit_here(0, Edit("remove_root"))
     world.quiet()
     assert not world.clients[0].errors
+
+
+def test_a_change_that_another_one_overtakes_before_it_is_looked_into_is_not_named(make_world: MakeWorld) -> None:
+    """The server's document no longer shows it, and its next value here is not sent yet."""
+    world = make_world()
+    world.edit_here(0, Edit("title"))
+    world.settle()
+    world.edit_there(Edit("retag", 1))  # which may have removed a model that a change refers to
+    world.edit_here(0, Edit("retag", 1))
+    world.deliver_there(0, 1000)
+    world.edit_there(Edit("title"))
+    world.edit_here(0, Edit("title"))
+    world.quiet()
+    assert not world.clients[0].errors
