@@ -36,9 +36,15 @@ def app(document: Document) -> None:
     def refuse(attr: str, old: object, new: object) -> None:
         raise ValueError("on purpose")
 
+    def change_and_refuse(attr: str, old: object, new: object) -> None:
+        document.title = "changed"
+        raise ValueError("on purpose")
+
     slider.on_change("value", clamp)
+    last = Div(name="last", text="")
+    last.on_change("text", change_and_refuse)
     div.on_change("text", refuse)
-    for root in (slider, div, ColumnDataSource(name="source", data={"x": [1]})):
+    for root in (slider, div, last, ColumnDataSource(name="source", data={"x": [1]})):
         document.add_root(root)
 
 
@@ -88,6 +94,18 @@ def test_a_change_at_which_a_callback_raises_is_kept_from_the_other_clients(serv
         read_until(other, lambda document: document.title == "later")
         assert there(server, ours, lambda document: model(document, "div").text) == "refused"
         assert model(other.document, "div").text == ""
+
+
+def test_what_a_callback_has_changed_before_it_raised(server: LiveServer) -> None:
+    """Bokeh 3.9 forgets what it had to send when the message that it is about fails."""
+    with pulled(server.url(PATH)) as ours, pulled(server.url(PATH), str(ours.id)) as other:
+        model(ours.document, "last").text = "refused"
+        ours.force_roundtrip()
+        there(server, ours, lambda document: setattr(model(document, "slider"), "value", 2))
+        read_until(other, lambda document: bool(model(document, "slider").value == 2))
+        assert there(server, ours, lambda document: document.title) == "changed"
+        assert other.document is not None
+        assert (other.document.title == "changed") is WRITES_LATE
 
 
 def test_rows_that_are_streamed_to_new_data_in_one_callback(server: LiveServer) -> None:
