@@ -44,7 +44,7 @@ class Conflicts:
     def __init__(self) -> None:
         self._unanswered: dict[Key, dict[Request, None]] = {}
         self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
-        self._overtaken: set[Key] = set()  # stale beside our latest change, and yet newer than one that was sent before
+        self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
         self._doubts: set[Key] = set()
         self._asked: set[Key] = set()
         self._everything_doubted = False
@@ -89,7 +89,7 @@ class Conflicts:
         key = request.key
         self._bringing_back.discard(request)
         if key is not None:
-            self._overtaken.discard(key)
+            self._contested.discard(key)
         requests = self._unanswered.get(key) if key is not None else None
         if requests is not None and key is not None:
             requests.pop(request, None)
@@ -102,7 +102,7 @@ class Conflicts:
 
     def is_contested(self, key: Key) -> bool:
         """Say whether the server has changed a property at the same time as we have, as far as is known."""
-        return key in self._doubts or key in self._asked or key in self._overtaken
+        return key in self._contested
 
     def judge(self, key: Key | None, number: int) -> Verdict:
         """Say what is to be done with a change from the server.
@@ -127,10 +127,11 @@ class Conflicts:
         if replaces and (latest.sent_after is None or latest.sent_after >= number):
             oldest = next(iter(ours)).sent_after
             if oldest is not None and oldest < number and not self._comparing:
-                self._overtaken.add(key)
+                self._contested.add(key)
             return Verdict.STALE
         if not self._comparing:
             self._doubts.add(key)
+            self._contested.add(key)
         return Verdict.DOUBT
 
     def doubt(self, key: Key | None) -> None:
@@ -202,7 +203,7 @@ class Conflicts:
         """Forget everything: the connection has ended."""
         self._unanswered.clear()
         self._bringing_back.clear()
-        self._overtaken.clear()
+        self._contested.clear()
         self._doubts.clear()
         self._asked.clear()
         self._comparing = False

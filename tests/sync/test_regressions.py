@@ -305,3 +305,15 @@ def test_a_change_that_another_one_overtakes_before_it_is_looked_into_is_not_nam
     world.edit_here(0, Edit("title"))
     world.quiet()
     assert not world.clients[0].errors
+
+
+def test_a_dropped_change_is_found_out_also_after_a_pull(make_world: MakeWorld) -> None:
+    """The pull puts it in doubt here, and yet nobody has changed the same on the server."""
+    world = make_world()
+    world.edit_here(0, Edit("title"))
+    world.edit_here(0, Edit("share", 1, 0))
+    world.settle()
+    world.edit_there(Edit("append", 1))
+    world.edit_there(Edit("drop", 0, 1))
+    world.pull(0)
+    world.quiet()
