@@ -45,6 +45,7 @@ class Client:
             "machine", "ws://memory/ws", transport=MemoryTransport(self._accept), token="token", on_error=self._note
         )
         self.known: dict[str, Model] = {}
+        self.heard: Counter[str] = Counter()
         self._world = world
         self._reacts = reacts
         self._pulls = 0  # under way
@@ -97,6 +98,10 @@ class Client:
             if self._reacts and known is not model and isinstance(model, Div):
                 self._react_to(model)
         self.known = present
+
+    def hear(self, data: dict[str, str]) -> None:
+        """Take note of a message."""
+        self.heard[data["text"]] += 1
 
     def pull(self) -> None:
         """Pull again, which puts other objects into the document."""
@@ -158,6 +163,7 @@ class World:
             client.pull()
             self.drain()
             client.watch()
+            client.document.on_message("note", client.hear)
 
     def edit_here(self, number: int, edit: Edit) -> None:
         """Have a client's program change its document."""
@@ -241,6 +247,7 @@ class World:
             assert not client.is_busy, "a call is waiting although nothing is under way"
             self._check_errors(client)
             self._check_equal(client, theirs)
+            self._check_heard(client)
         twice = {change: count for change, count in self.applied.items() if count > 1}
         assert not twice, f"applied more than once on the server: {twice}"
 
@@ -268,6 +275,11 @@ class World:
         for client in self.clients:
             if client.session.document is not None:
                 client.watch()
+
+    def _check_heard(self, client: Client) -> None:
+        """Check that every message of the server has arrived once; those of clients it passes on to nobody."""
+        sent = Counter(written.value for written in self.side.written if written.what == "note")
+        assert client.heard == sent, f"{client.heard} heard of {sent}"
 
     def _check_errors(self, client: Client) -> None:
         others = [error for error in client.errors if not isinstance(error, PatchRejected)]
