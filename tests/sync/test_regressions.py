@@ -317,3 +317,11 @@ def test_a_dropped_change_is_found_out_also_after_a_pull(make_world: MakeWorld) 
     world.edit_there(Edit("drop", 0, 1))
     world.pull(0)
     world.quiet()
+
+
+def test_other_clients_get_rows_once_that_are_streamed_to_new_data(make_world: MakeWorld) -> None:
+    """Bokeh 3.10's server tells them of all of a message when it is applied; the new data has the rows by then."""
+    world = make_world(2)
+    for edit in [Edit("label"), Edit("data", 0, 3), Edit("stream")]:
+        world.edit_here(0, edit)
+    world.quiet()
