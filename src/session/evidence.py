@@ -68,22 +68,21 @@ class Evidence:
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return everything  # the server's own change has made it something that these do not fit
 
-    def unclear(self, requests: Sequence[Request], *, refused: bool) -> Group:
-        """Give those of some changes, each of which may have been applied or not, that may be lost.
+    def unclear(self, requests: Sequence[Request]) -> Group:
+        """Give those of some changes, which may all have been dropped with an OK, that may be lost.
+
+        What was dropped shows where it would have added something. Where it would have replaced what the server has
+        changed as well, that counts in either case.
 
         Args:
             requests: The changes.
-            refused: Whether the server has answered with an ERROR, rather than with an OK that may mean nothing.
         """
-        shown = tuple(request for request in requests if self._snapshot.can_show(request.key))
-        if refused:
-            return shown
-        # What was dropped shows where it would have added something. Where it would have replaced what the server has
-        # changed as well, that counts in either case.
         return tuple(
             request
-            for request in shown
-            if request.change is not None and not request.change.replaces and not self._is_there(request)
+            for request in requests
+            if self._snapshot.can_show(request.key)
+            and not (request.change is not None and request.change.replaces)
+            and not self._is_there(request)
         )
 
     def _is_there(self, request: Request) -> bool:

@@ -70,10 +70,10 @@ def undecided(requests: Group, reply: Reply) -> PatchRejected:
         The error.
     """
     names = "; ".join(str(request.change) for request in requests)
-    what = "may have dropped a message about a model that is gone"
+    what = "may have dropped these changes with one about a model that is gone, or not"
     if isinstance(reply, Error):
-        what = "failed at a message of several changes"
-    text = f"the server {what}, and whether it has applied these cannot be told: {names}."
+        what = "failed at one of several changes, and may have applied the others or not"
+    text = f"the server {what}, which cannot be told: {names}."
     return _rejected(f"{text} {_TAKEN}", requests, reply if isinstance(reply, Error) else None)
 
 

@@ -449,13 +449,16 @@ class SyncEngine:
         """Send again what was not applied through no fault of its own, and name what was refused."""
         certain, most = found
         done, rest = requests[:most], requests[most:]
-        unclear = evidence.unclear(requests[certain:most], refused=isinstance(reply, Error))
-        if unclear:
-            self._on_trouble(undecided(unclear, reply))
         if not isinstance(reply, Error):
+            unclear = evidence.unclear(requests[certain:most])
+            if unclear:
+                self._on_trouble(undecided(unclear, reply))
             if len(rest) == 1:
                 self._on_trouble(dropped(rest[0]))
                 done, rest = requests, ()
+        elif certain < most:
+            # The last one that was certainly applied may be the one at whose callbacks it failed.
+            self._on_trouble(undecided(requests[max(certain - 1, 0) : most], reply))
         elif not rest:
             self._on_trouble(raised_after(done[-1], reply))
         elif done:

@@ -325,3 +325,13 @@ def test_other_clients_get_rows_once_that_are_streamed_to_new_data(make_world: M
     for edit in [Edit("label"), Edit("data", 0, 3), Edit("stream")]:
         world.edit_here(0, edit)
     world.quiet()
+
+
+def test_a_change_that_failed_is_among_those_named_where_it_cannot_be_told_which_did(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.edit_here(0, Edit("poison"))
+    world.edit_here(0, Edit("data"))
+    world.settle()
+    world.edit_there(Edit("column"))
+    world.quiet()
+    assert all("cannot be told" in str(error) for error in world.clients[0].errors)
