@@ -78,6 +78,7 @@ async def play(server: LiveServer, steps: list[tuple[str | None, Edit]]) -> None
 
 # Each example takes time of a server, and what arrives when is not the same again: nothing is shrunk.
 @settings(
+    derandomize=settings.get_current_profile_name() == "quick",
     max_examples=max(10, settings.default.max_examples // 50),  # type: ignore[union-attr]
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
