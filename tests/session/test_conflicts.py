@@ -313,7 +313,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["here", "there", "turn", "round trip
 
 
 async def settled(session: AsyncClientSession) -> None:
-    """Wait for quiet. A change may be named that a model may have cost which the other side has taken away; no other."""
+    """Wait for quiet. A change may be named that a model may have cost which the other side took away; no other."""
     named_errors: list[str] = []
     while len(named_errors) < 20:
         try:
