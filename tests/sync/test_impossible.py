@@ -66,7 +66,7 @@ def there(server: LiveServer, session: ClientSession, look: Callable[[Document],
     return server.edit(str(session.id), look, PATH)
 
 
-def rows(document: Document) -> list[int]:
+def rows(document: Document | None) -> list[int]:
     return list(model(document, "source").data["x"])
 
 
