@@ -148,6 +148,7 @@ class World:
         self.loop = SteppedLoop()
         self.side = Side("s")
         self.gone_once: set[str] = set()
+        self._there: set[str] = set()
         self.poisoned: dict[Link | None, Counter[str]] = {}
         self.applied: Counter[tuple[str, str]] = Counter()
         self.clicks = 0
@@ -268,6 +269,8 @@ class World:
     def _look(self) -> None:
         """Take note of models that have gone anywhere, and of whether those that stayed are the same objects."""
         there = {str(model.id) for model in self.peer.document.models}
+        self.gone_once.update(self._there - there)
+        self._there = there
         for client in self.clients:
             if client.session.document is not None:
                 here = {str(model.id) for model in client.document.models}
