@@ -50,12 +50,13 @@ class Evidence:
         self._snapshot = snapshot
         self._buffers = tuple(buffers)
 
-    def counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
+    def counts(self, key: Key, ours: Sequence[Request], *, repeating: bool) -> frozenset[int]:
         """Say how many of the first changes of one property may have been applied.
 
         Args:
             key: The property.
             ours: The changes of it in question, in order.
+            repeating: Whether new columns may be the same as those before, which Bokeh takes for a change as well.
 
         Returns:
             The possible numbers; all of them where nobody can tell.
@@ -64,7 +65,7 @@ class Evidence:
         if self._conflicts.is_contested(key) or not self._snapshot.can_show(key):
             return everything
         try:
-            return self._counts(key, ours) or everything
+            return self._counts(key, ours, repeating) or everything
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return everything  # the server's own change has made it something that these do not fit
 
@@ -99,14 +100,14 @@ class Evidence:
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return False  # the server's own change has made it something that this does not fit
 
-    def _counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
+    def _counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
         events = [msgspec.json.decode(request.content) for request in ours]
         if key == ROOTS:
             here = [str(root.id) for root in self._document.roots]
             later = [msgspec.json.decode(request.content) for request in self._after(key, ours)]
             return _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
         if any(event["kind"] in _DATA_KINDS for event in events):
-            return self._column_counts(key, ours)
+            return self._column_counts(key, ours, repeating)
         theirs = comparable(self._server_value(key), self._buffers)
         values = [
             event["title"] if key == TITLE else comparable(event["new"], request.buffers)
@@ -130,25 +131,28 @@ class Evidence:
         """Give the unanswered changes of a property that come after those in question."""
         return tuple(request for request in self._conflicts.unanswered(key) if request not in ours)
 
-    def _column_counts(self, key: Key, ours: Sequence[Request]) -> frozenset[int]:
+    def _column_counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
         model = self._document.models[cast(Any, key[0])]
         here = _lists(getattr(model, key[1]))
         theirs = _lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
         found = _replayed(theirs, events, later, here, _with_columns, _shows_columns)
-        # What a replacement has made, nothing has been before it: or else it was no change.
+        if repeating:
+            return found
+        # What a replacement has made, nothing has been before it: or else it makes no difference.
         replaced = {count for count, event in enumerate(events, 1) if event["kind"] not in _DATA_KINDS[1:]}
         return frozenset(count for count in found if count + 1 not in found & replaced)
 
 
-def applied(group: Group, evidence: Evidence, *, whole: bool) -> tuple[int, int]:
+def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = False) -> tuple[int, int]:
     """Say how many of the changes of one message the server has applied.
 
     Args:
         group: The changes.
         evidence: What the server's document tells.
         whole: Whether it has applied either all or none.
+        repeating: Whether a replacement of columns by the same ones is to be told from its absence.
 
     Returns:
         How many it has applied for certain, and how many at the most.
@@ -159,7 +163,7 @@ def applied(group: Group, evidence: Evidence, *, whole: bool) -> tuple[int, int]
             by_key.setdefault(request.key, []).append(index)
     possible = {0, len(group)} if whole else set(range(len(group) + 1))
     for key, indices in by_key.items():
-        counts = evidence.counts(key, [group[index] for index in indices])
+        counts = evidence.counts(key, [group[index] for index in indices], repeating=repeating)
         fitting = {number for number in possible if sum(index < number for index in indices) in counts}
         possible = fitting or possible
     return min(possible), max(possible)

@@ -456,7 +456,7 @@ class SyncEngine:
             if len(rest) == 1:
                 self._on_trouble(dropped(rest[0]))
                 done, rest = requests, ()
-        elif certain < most:
+        elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
             # The last one that was certainly applied may be the one at whose callbacks it failed.
             self._on_trouble(undecided(requests[max(certain - 1, 0) : most], reply))
         elif not rest:

@@ -87,13 +87,13 @@ class Edit:
 
 def models_of(document: Document) -> Iterator[Model]:
     """The models that edits are about, in an order that depends on nothing but the document."""
-    seen: set[str] = set()
+    seen: set[Model] = set()  # a model that is held has no id of its own yet
     waiting = list(document.roots)
     while waiting:
         model: Any = waiting.pop(0)
-        if model.id in seen:
+        if model in seen:
             continue
-        seen.add(model.id)
+        seen.add(model)
         yield model
         match model:
             case Column() | Row():

@@ -335,3 +335,13 @@ def test_a_change_that_failed_is_among_those_named_where_it_cannot_be_told_which
     world.edit_there(Edit("column"))
     world.quiet()
     assert all("cannot be told" in str(error) for error in world.clients[0].errors)
+
+
+def test_new_data_like_the_old_is_not_taken_for_what_has_failed(make_world: MakeWorld) -> None:
+    """Bokeh reports it as a change, and whether the server has applied it makes no difference."""
+    world = make_world()
+    for edit in [Edit("array_data", 0, 3), Edit("poison"), Edit("array_data", 0, 3)]:
+        world.edit_here(0, edit)
+        world.settle()
+    world.quiet()
+    assert any("text changed" in name for name in world.clients[0].named)
