@@ -17,6 +17,7 @@ from bokehwire import AsyncClientSession, PatchRejected, async_pull_session
 from ..servers import SERVER_KINDS, LiveServer, make_server
 from ..session.faces import contents, differences
 from .edits import Edit, Side, edits, seed
+from .world import WITHHOLDS
 
 PATH = "/seed"
 # By whom: the server, or one of two clients; None lets the loop turn.
@@ -40,14 +41,16 @@ async def two_sessions(server: LiveServer) -> AsyncIterator[dict[str, AsyncClien
         yield {"a": first, "b": other}
 
 
-async def at_rest(session: AsyncClientSession) -> None:
-    """Waits until the server has answered everything; what it refuses is named, one call after the other."""
+async def at_rest(session: AsyncClientSession) -> bool:
+    """Waits until the server has answered everything, and says whether it has refused anything of it."""
+    refused = False
     while True:
         try:
             await session.force_roundtrip()
-        except PatchRejected:
+        except PatchRejected:  # named one call after the other
+            refused = True
             continue
-        return
+        return refused
 
 
 async def play(server: LiveServer, steps: list[tuple[str | None, Edit]]) -> None:
@@ -68,8 +71,11 @@ async def play(server: LiveServer, steps: list[tuple[str | None, Edit]]) -> None
                 assert document is not None
                 edit.apply(document, sides[who])
         await asyncio.gather(*under_way)
-        for session in (*sessions.values(), *sessions.values()):  # what the one has sent last, the other has to hear
-            await at_rest(session)
+        # What the one has sent last, the other has to hear.
+        refused = [await at_rest(session) for session in (*sessions.values(), *sessions.values())]
+        if WITHHOLDS and any(refused):
+            for session in sessions.values():
+                await session.pull()
         theirs = await server.aedit(session_id, contents, PATH)
         for session in sessions.values():
             ours = contents(session.document)

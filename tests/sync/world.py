@@ -240,7 +240,8 @@ class World:
             client.call(client.session.force_roundtrip())
         self.drain()
         for client in self.clients:
-            if self.poisoned.keys() - {client.link} and WITHHOLDS:
+            others = [other for other in self.clients if other is not client]
+            if WITHHOLDS and any(self.peer.refusals(other.link) for other in others):
                 client.pull()
         self.drain()
         theirs = contents(self.peer.document, defaults=False)
