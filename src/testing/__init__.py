@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .blocking import AppSession
     from .errors import AmbiguousModel, AppFailed, ExpectationFailed, ModelNotFound, NotInteractive
     from .opening import async_open_app, open_app
+    from .probe import ServerReport, Verdict, async_server_conformance, server_conformance
     from .server import AppServer
 
 __all__ = [
@@ -28,16 +29,24 @@ __all__ = [
     "ExpectationFailed",
     "ModelNotFound",
     "NotInteractive",
+    "ServerReport",
+    "Verdict",
     "async_open_app",
+    "async_server_conformance",
     "open_app",
+    "server_conformance",
 ]
 
 _HOMES = {
     "AppServer": "server",
     "AppSession": "blocking",
     "AsyncAppSession": "aio",
+    "ServerReport": "probe",
+    "Verdict": "probe",
     "async_open_app": "opening",
+    "async_server_conformance": "probe",
     "open_app": "opening",
+    "server_conformance": "probe",
 }
 
 
