@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aio import AsyncAppSession
     from .blocking import AppSession
-    from .errors import AmbiguousModel, AppFailed, ExpectationFailed, ModelNotFound, NotInteractive
+    from .errors import AmbiguousModel, AppFailed, ExpectationFailed, ModelNotFound, NotInteractive, ScreenshotFailed
     from .opening import async_open_app, open_app
     from .probe import ServerReport, Verdict, async_server_conformance, server_conformance
     from .server import AppServer
@@ -29,6 +29,7 @@ __all__ = [
     "ExpectationFailed",
     "ModelNotFound",
     "NotInteractive",
+    "ScreenshotFailed",
     "ServerReport",
     "Verdict",
     "async_open_app",

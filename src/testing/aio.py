@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from bokeh.document.events import MessageSentEvent
@@ -12,8 +15,10 @@ from bokeh.model import Model
 
 from ..session import DEFAULT_SERVER_WEBSOCKET_URL, AsyncClientSession, SessionOptions, UsageError, WaitTimeout
 from ..session.checks import check_numbers, check_wait
+from ..session.urls import page_url, with_arguments
 from ..transports import resolve
-from . import acting
+from ..transports.asgi import AsgiTransport
+from . import acting, screenshots
 from .errors import AmbiguousModel, ModelNotFound, NotInteractive
 from .expecting import check_gone, check_properties, check_there
 from .locating import Query, Selector, shown
@@ -75,7 +80,9 @@ class AsyncAppSession(AsyncClientSession):
         **options: Unpack[SessionOptions],
     ) -> None:
         self.messages = MessageLog()
-        options["transport"] = RecordingTransport(resolve(options.get("transport", "tornado")), self.messages)
+        transport = resolve(options.get("transport", "tornado"))
+        self._has_network = not isinstance(transport, AsgiTransport)
+        options["transport"] = RecordingTransport(transport, self.messages)
         super().__init__(session_id, websocket_url, arguments, max_message_size, _runner=_runner, **options)
         self._attend(stage, patience=patience, frozen=frozen)
 
@@ -383,6 +390,47 @@ class AsyncAppSession(AsyncClientSession):
                     )
         finally:
             document.remove_on_change(note)
+
+    async def screenshot(
+        self, path: str | os.PathLike[str], *, size: tuple[int, int] = (1280, 800), timeout: float | None = None
+    ) -> None:
+        """Write a picture of the session's page as it is now, as a browser shows it: all of it, as PNG.
+
+        The page is opened in a Chromium without a window, as one more viewer of the session. It needs Chromium and
+        chromedriver on this machine, and `pip install 'bokehwire[screenshot]'`.
+
+        Args:
+            path: Where to write it.
+            size: Width and height of the page's visible part, in CSS pixels. The picture is larger where the page is.
+            timeout: How long the page may take to be drawn, in seconds; None for the session's `patience`.
+
+        Raises:
+            UsageError: The app runs in this process without a network, where no browser can reach it.
+            ValueError: `timeout` is not a number above 0.
+            ScreenshotFailed: There is no browser, or it does not get as far as a drawn page.
+            ImportError: selenium is not installed.
+            OSError: The file cannot be written.
+            PatchRejected: A callback of the app raised.
+        """
+        __tracebackhide__ = True
+        url = await self._page_to_show()
+        with ThreadPoolExecutor(1, thread_name_prefix="bokehwire-screenshot") as pool:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(pool, screenshots.take, url, path, size, self._limit(timeout))
+
+    async def _page_to_show(self) -> str:
+        """Give the address of the session's page, once the server has all that a browser shall see on it."""
+        if not self._has_network:
+            raise UsageError(
+                "no browser can reach an app that runs in the test's process: open it with transport='tornado', "
+                "@pytest.mark.bokeh_transport('tornado') or --bokeh-transport=tornado."
+            )
+        await self.force_roundtrip()
+        return page_url(with_arguments(self._url, self._arguments), self.id)
+
+    def _limit(self, timeout: float | None) -> float | None:
+        check_numbers(timeout=timeout)
+        return self.patience if timeout is None else timeout
 
     async def advance(self, seconds: float) -> int:
         """Let time go by for an app whose clock stands still.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
 
@@ -10,6 +11,7 @@ from bokeh.events import Event
 from bokeh.model import Model
 
 from ..session import DEFAULT_SERVER_WEBSOCKET_URL, ClientSession, SessionOptions, WaitTimeout
+from . import screenshots
 from .acting import Indices
 from .aio import AsyncAppSession, AsyncExpectation
 from .errors import AmbiguousModel, ExpectationFailed, ModelNotFound, NotInteractive
@@ -313,6 +315,30 @@ class AppSession(ClientSession):
         """
         __tracebackhide__ = True
         self._run(self._session.settled(quiet=quiet, timeout=timeout))
+
+    def screenshot(
+        self, path: str | os.PathLike[str], *, size: tuple[int, int] = (1280, 800), timeout: float | None = None
+    ) -> None:
+        """Write a picture of the session's page as it is now, as a browser shows it: all of it, as PNG.
+
+        The page is opened in a Chromium without a window, as one more viewer of the session. It needs Chromium and
+        chromedriver on this machine, and `pip install 'bokehwire[screenshot]'`.
+
+        Args:
+            path: Where to write it.
+            size: Width and height of the page's visible part, in CSS pixels. The picture is larger where the page is.
+            timeout: How long the page may take to be drawn, in seconds; None for the session's `patience`.
+
+        Raises:
+            UsageError: The app runs in this process without a network, where no browser can reach it.
+            ValueError: `timeout` is not a number above 0.
+            ScreenshotFailed: There is no browser, or it does not get as far as a drawn page.
+            ImportError: selenium is not installed.
+            OSError: The file cannot be written.
+            PatchRejected: A callback of the app raised.
+        """
+        __tracebackhide__ = True
+        screenshots.take(self._run(self._session._page_to_show()), path, size, self._session._limit(timeout))
 
     def advance(self, seconds: float) -> int:
         """Let time go by for an app whose clock stands still.

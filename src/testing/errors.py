@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..protocol import BokehWireError
 
-__all__ = ["AmbiguousModel", "AppFailed", "ExpectationFailed", "ModelNotFound", "NotInteractive"]
+__all__ = ["AmbiguousModel", "AppFailed", "ExpectationFailed", "ModelNotFound", "NotInteractive", "ScreenshotFailed"]
 
 
 class AppFailed(BokehWireError, RuntimeError):
@@ -25,3 +25,7 @@ class NotInteractive(BokehWireError, RuntimeError):
 
 class ExpectationFailed(BokehWireError, AssertionError):
     """What was expected of a model did not come true in time; the message says what it was instead."""
+
+
+class ScreenshotFailed(BokehWireError, RuntimeError):
+    """No picture of the page could be made: there is no browser, or it cannot show the page."""
