@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aio import AsyncAppSession
     from .blocking import AppSession
-    from .errors import AmbiguousModel, AppFailed, ExpectationFailed, ModelNotFound, NotInteractive, ScreenshotFailed
-    from .opening import async_open_app, open_app
+    from .errors import (
+        AmbiguousModel,
+        AppFailed,
+        ExpectationFailed,
+        ModelNotFound,
+        NotInteractive,
+        ReplayDeparted,
+        ScreenshotFailed,
+    )
+    from .opening import async_open_app, open_app, open_replay
     from .probe import ServerReport, Verdict, async_server_conformance, server_conformance
     from .server import AppServer
+    from .transcripts import ReplayTransport, TranscriptTransport
 
 __all__ = [
     "AmbiguousModel",
@@ -29,12 +38,16 @@ __all__ = [
     "ExpectationFailed",
     "ModelNotFound",
     "NotInteractive",
+    "ReplayDeparted",
+    "ReplayTransport",
     "ScreenshotFailed",
     "ServerReport",
+    "TranscriptTransport",
     "Verdict",
     "async_open_app",
     "async_server_conformance",
     "open_app",
+    "open_replay",
     "server_conformance",
 ]
 
@@ -42,11 +55,14 @@ _HOMES = {
     "AppServer": "server",
     "AppSession": "blocking",
     "AsyncAppSession": "aio",
+    "ReplayTransport": "transcripts",
     "ServerReport": "probe",
+    "TranscriptTransport": "transcripts",
     "Verdict": "probe",
     "async_open_app": "opening",
     "async_server_conformance": "probe",
     "open_app": "opening",
+    "open_replay": "opening",
     "server_conformance": "probe",
 }
 

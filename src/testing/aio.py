@@ -24,6 +24,7 @@ from .expecting import check_gone, check_properties, check_there
 from .locating import Query, Selector, shown
 from .recording import MessageLog, RecordingTransport
 from .seeing import seen_by, short
+from .transcripts import TranscriptTransport
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -55,6 +56,7 @@ class AsyncAppSession(AsyncClientSession):
         frozen: Whether the app's clock stands still: its periodic and timeout callbacks then run only when `advance` or
             `run_callbacks` say so. It needs an app that the test serves itself, and a new session.
         stage: The app, where the test serves it itself.
+        record: Where to write a transcript of the session, for `open_replay` and `ReplayTransport`.
         **options: What `AsyncClientSession` takes besides.
 
     Attributes:
@@ -76,23 +78,32 @@ class AsyncAppSession(AsyncClientSession):
         patience: float | None = 10.0,
         frozen: bool = False,
         stage: Stage | None = None,
+        record: str | os.PathLike[str] | None = None,
         _runner: Runner | None = None,
         **options: Unpack[SessionOptions],
     ) -> None:
         self.messages = MessageLog()
         transport = resolve(options.get("transport", "tornado"))
         self._has_network = not isinstance(transport, AsgiTransport)
-        options["transport"] = RecordingTransport(transport, self.messages)
+        options["transport"] = self._recording = RecordingTransport(transport, self.messages)
         super().__init__(session_id, websocket_url, arguments, max_message_size, _runner=_runner, **options)
-        self._attend(stage, patience=patience, frozen=frozen)
+        self._attend(stage, patience=patience, frozen=frozen, record=record)
 
-    def _attend(self, stage: Stage | None, *, patience: float | None, frozen: bool) -> None:
+    def _attend(
+        self,
+        stage: Stage | None,
+        *,
+        patience: float | None,
+        frozen: bool,
+        record: str | os.PathLike[str] | None,
+    ) -> None:
         """Take what a constructor takes beyond the documented arguments. To be called before connecting.
 
         Args:
             stage: As the constructor takes it.
             patience: As the constructor takes it.
             frozen: As the constructor takes it.
+            record: As the constructor takes it.
 
         Raises:
             UsageError: `frozen` is asked for and there is no `stage`.
@@ -104,6 +115,8 @@ class AsyncAppSession(AsyncClientSession):
         self._frozen = frozen
         if frozen:
             self._own_stage()
+        if record is not None:
+            self._recording.inner = TranscriptTransport(self._recording.inner, record)
         if stage is not None:
             stage.expect(self.id, frozen=frozen)
 

@@ -49,6 +49,7 @@ class AppSession(ClientSession):
         frozen: Whether the app's clock stands still: its periodic and timeout callbacks then run only when `advance` or
             `run_callbacks` say so. It needs an app that the test serves itself, and a new session.
         stage: The app, where the test serves it itself.
+        record: Where to write a transcript of the session, for `open_replay` and `ReplayTransport`.
         **options: What `ClientSession` takes besides.
 
     Raises:
@@ -70,10 +71,11 @@ class AppSession(ClientSession):
         patience: float | None = 10.0,
         frozen: bool = False,
         stage: Stage | None = None,
+        record: str | os.PathLike[str] | None = None,
         **options: Unpack[SessionOptions],
     ) -> None:
         super().__init__(session_id, websocket_url, io_loop, arguments, max_message_size, **options)
-        self._session._attend(stage, patience=patience, frozen=frozen)
+        self._session._attend(stage, patience=patience, frozen=frozen, record=record)
 
     @property
     def messages(self) -> MessageLog:

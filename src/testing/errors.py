@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from ..protocol import BokehWireError
 
-__all__ = ["AmbiguousModel", "AppFailed", "ExpectationFailed", "ModelNotFound", "NotInteractive", "ScreenshotFailed"]
+__all__ = [
+    "AmbiguousModel",
+    "AppFailed",
+    "ExpectationFailed",
+    "ModelNotFound",
+    "NotInteractive",
+    "ReplayDeparted",
+    "ScreenshotFailed",
+]
 
 
 class AppFailed(BokehWireError, RuntimeError):
@@ -25,6 +33,10 @@ class NotInteractive(BokehWireError, RuntimeError):
 
 class ExpectationFailed(BokehWireError, AssertionError):
     """What was expected of a model did not come true in time; the message says what it was instead."""
+
+
+class ReplayDeparted(BokehWireError, AssertionError):
+    """What is sent is not what was sent when the transcript was recorded; the message says where it departs."""
 
 
 class ScreenshotFailed(BokehWireError, RuntimeError):

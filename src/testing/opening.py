@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+from ..session import ConnectionLost
 from ..session.urls import server_url, websocket_url
 from .aio import AsyncAppSession
 from .applications import App
 from .blocking import AppSession
 from .hosting import Host, host
+from .transcripts import ReplayTransport
 
-__all__ = ["async_open_app", "async_pulled", "open_app", "pulled", "session_for"]
+__all__ = ["async_open_app", "async_pulled", "open_app", "open_replay", "pulled", "session_for"]
 
 S = TypeVar("S", AppSession, AsyncAppSession)
 
@@ -71,6 +74,35 @@ async def async_open_app(app: App, *, transport: str = "auto", **options: Any) -
             yield session
     finally:
         place.stop()
+
+
+@contextmanager
+def open_replay(path: str | os.PathLike[str], **options: Any) -> Iterator[AppSession]:
+    """Pull a session from a transcript for the length of a `with` block: no app, no server, no network.
+
+    An asynchronous test gives `transport=ReplayTransport(path)` to `AsyncAppSession` itself.
+
+    Args:
+        path: The transcript, as `open_app(app, record=path)` writes it.
+        **options: Passed on to `AppSession`.
+
+    Yields:
+        The session, which is closed at the end of the block.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no transcript.
+        ReplayDeparted: The block has sent something else than was recorded, or less. It is an AssertionError.
+    """
+    transport = ReplayTransport(path)
+    session = AppSession(websocket_url="ws://transcript/ws", transport=transport, **options)
+    try:
+        with pulled(session):
+            yield session
+    except ConnectionLost:
+        transport.check()  # a departure ends the connection, and says more
+        raise
+    transport.check()
 
 
 @contextmanager

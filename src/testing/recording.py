@@ -60,15 +60,18 @@ class RecordingTransport:
     Args:
         inner: The transport that does the work.
         log: Where to keep them.
+
+    Attributes:
+        inner: As given; what is put in its place makes the connections from then on.
     """
 
     def __init__(self, inner: Transport, log: MessageLog) -> None:
-        self._inner = inner
+        self.inner = inner
         self._log = log
 
     async def connect(self, options: ConnectionOptions) -> WebSocket:
         """See `Transport.connect`."""
-        return _RecordingWebSocket(await self._inner.connect(options), self._log)
+        return _RecordingWebSocket(await self.inner.connect(options), self._log)
 
 
 class _RecordingWebSocket:
