@@ -17,7 +17,7 @@ from .errors import ScreenshotFailed
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-__all__ = ["find_chromium", "take"]
+__all__ = ["browser", "find_chromium", "take"]
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DRIVERS = ("chromedriver", "chromium.chromedriver")
@@ -79,11 +79,11 @@ def take(url: str, path: str | os.PathLike[str], size: tuple[int, int], timeout:
         ) from error
     limit = 3_600.0 if timeout is None else timeout
     try:
-        with _browser(size) as browser:
-            browser.set_page_load_timeout(limit)
-            browser.get(url)
-            WebDriverWait(browser, limit, poll_frequency=0.05).until(lambda _: browser.execute_script(_IS_DRAWN))
-            picture = _whole_page(browser)
+        with browser(size) as chromium:
+            chromium.set_page_load_timeout(limit)
+            chromium.get(url)
+            WebDriverWait(chromium, limit, poll_frequency=0.05).until(lambda _: chromium.execute_script(_IS_DRAWN))
+            picture = _whole_page(chromium)
     except TimeoutException as error:
         raise ScreenshotFailed(f"{url} was not drawn within {limit:g} s.") from error
     except WebDriverException as error:
@@ -92,7 +92,19 @@ def take(url: str, path: str | os.PathLike[str], size: tuple[int, int], timeout:
 
 
 @contextmanager
-def _browser(size: tuple[int, int]) -> Iterator[Chrome]:
+def browser(size: tuple[int, int]) -> Iterator[Chrome]:
+    """Give a Chromium without a window, for the length of a `with` block.
+
+    Args:
+        size: Width and height of the page's visible part, in CSS pixels.
+
+    Yields:
+        selenium's driver of it.
+
+    Raises:
+        ImportError: selenium is not installed.
+        ScreenshotFailed: The browser or its driver is not installed.
+    """
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
@@ -102,14 +114,14 @@ def _browser(size: tuple[int, int]) -> Iterator[Chrome]:
         options.add_argument(flag)
     if getattr(os, "geteuid", lambda: 1)() == 0:  # Chromium has no sandbox for root, as in most containers
         options.add_argument("--no-sandbox")
-    browser = Chrome(options, Service(driver))
+    chromium = Chrome(options, Service(driver))
     try:
         # The window's own size has a least width, and room for bars.
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        yield browser
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        yield chromium
     finally:
-        browser.quit()
+        chromium.quit()
 
 
 def _whole_page(browser: Any) -> bytes:
