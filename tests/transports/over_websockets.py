@@ -323,9 +323,12 @@ class WebsocketsTransport:
             await self.failed(socket)
             raise ConnectError(f"cannot connect to {options.url}: {error}", url=options.url) from error
         except BaseException:
-            socket.abort()
+            self.interrupted(socket)
             raise
         return socket
+
+    def interrupted(self, socket: Socket) -> None:
+        socket.abort()
 
     async def open(self, socket: Socket, host: str, port: int, options: ConnectionOptions) -> None:
         secure = options.url.startswith("wss:")
