@@ -22,6 +22,7 @@ from bokehwire import (
     Reconnection,
     SessionClosed,
     SessionLost,
+    WaitTimeout,
 )
 from bokehwire.session.rereading import Snapshot
 from bokehwire.session.sync import SyncEngine
@@ -520,3 +521,33 @@ def test_ctrl_c_after_a_verdict_sends_nothing_twice(
         assert rows(session.document) == list(range(60))
 
     play(Face("blocking", "tornado"), scenario)
+
+
+def test_there_is_a_limit_while_a_server_accepts_and_does_not_answer(
+    some_face: Face, long_server: LiveServer, cutter: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        log = Log()
+        policy = Reconnect(first_delay=0.01, max_delay=0.05, max_pending=2000)
+        session = await face.pull(url=cutter.url(APP), **{**log.options, "reconnect": policy})
+        div, slider = model(session.document, "gone"), model(session.document, "slider")
+        acknowledged = 2 if bokeh.__version__.startswith("4") else 4  # the head of the handshake, and the ACK's frames
+        cutter.block()
+        cutter.drop()
+        await do(session.wait_for(lambda: log.losses, DEADLINE))
+        cutter.enter("again")
+        cutter.arm(Fault("again", Direction.TO_CLIENT, acknowledged, Position.BEFORE, Action.STALL))
+        while not cutter.happened.is_set():  # the program has to look, for the documents to be compared
+            with suppress(WaitTimeout):
+                await do(session.wait_for(cutter.happened.is_set, 0.05))
+        slider.value = 8
+        div.text = "x" * 5000
+        slider.title = "kept"
+        with pytest.raises(PendingLimitExceeded, match=r"max_pending.*2000"):
+            await do(session.wait_for(lambda: False, DEADLINE))
+        cutter.release()
+        await do(session.wait_for(lambda: log.returns, DEADLINE))
+        await assert_equal(long_server, session)
+        assert (div.text, slider.value, slider.title) == ("", 8, "kept")
+
+    play(some_face, scenario)
