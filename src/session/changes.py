@@ -19,7 +19,7 @@ from bokeh.document.events import (
 
 from .requests import Change, Key
 
-__all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event"]
+__all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event", "may_place"]
 
 TITLE: Key = ("", "title")
 ROOTS: Key = ("", "roots")
@@ -72,6 +72,17 @@ def classify(event: DocumentPatchedEvent) -> Change:
     if kind is None:  # of a later Bokeh
         return Change((type(event).__name__,), None, False, True)
     return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone)
+
+
+def may_place(event: DocumentPatchedEvent) -> bool:
+    """Say whether a change made here may give a model a place in the document.
+
+    Args:
+        event: The change.
+    """
+    if isinstance(event, ModelChangedEvent):
+        return bool(getattr(event.model.lookup(event.attr, raises=False), "has_ref", True))
+    return isinstance(event, RootAddedEvent)
 
 
 def key_of_wire_event(event: Any) -> Key | None:

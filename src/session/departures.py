@@ -3,6 +3,9 @@
 A server drops a message that refers to a model which was in its document and is gone, and answers OK as if nothing had
 happened (`Document.apply_json_patch` of 3.9.2, 3.10.2 and 4.0.0.dev8). That the model is gone, it has told us before
 that OK. So an answer is believed unless such a model is among those that the message refers to.
+
+A server that holds tells it only at `unhold()`, after that OK. So a model that we have given another place, by a
+reference, is looked at once more when the server takes it out of the one that it had.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Departures", "may_remove", "refers_to_strangers"]
 
+_FEW = 100  # models of which it is not worth looking whether they have left
 _COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
@@ -34,10 +38,35 @@ class Departures:
     def __init__(self) -> None:
         self._gone: dict[str, int] = {}
         self._untold = 0  # the number of the last change that was not applied here and may have removed anything
+        self._placed_anew: set[str] = set()  # the models that changes of ours have given a place by a reference
+        self._unclear = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it matters what the server takes out, although none of our changes is under way."""
+        return bool(self._placed_anew)
 
     def forget(self) -> None:
         """Forget them all: none of our changes is under way that may refer to them."""
         self._gone.clear()
+
+    def place(self, document: Document, request: Request) -> None:
+        """Take note of the models that a change of ours gives a place.
+
+        Args:
+            document: The document.
+            request: The request that carries the change.
+        """
+        if len(self._placed_anew) > 2 * len(document.models) + _FEW:
+            self._placed_anew = {name for name in self._placed_anew if cast(Any, name) in document.models}
+        event = msgspec.json.decode(request.content)
+        value = event.get("new") if event["kind"] == "ModelChanged" else event["model"]
+        self._placed_anew.update(node["id"] for node in objects(value) if len(node) == 1 and "id" in node)
+
+    def take_unclear(self) -> bool:
+        """Say whether the server has taken out a model that has another place here, which it may not have there."""
+        unclear, self._unclear = self._unclear, False
+        return unclear
 
     def missed(self, document: Document, events: list[Any], number: int) -> None:
         """Take note of a change that is not applied here: what it has removed on the server, nobody can tell.
@@ -75,6 +104,11 @@ class Departures:
             for model, identities in before.items():
                 if model not in after:
                     self._gone.update(dict.fromkeys(identities, number))
+                    self._look_again(document, self._placed_anew.intersection(identities))
+
+    def _look_again(self, document: Document, placed: set[str]) -> None:
+        self._placed_anew -= placed
+        self._unclear |= any(cast(Any, identity) in document.models for identity in placed)
 
     def concern(self, requests: Group) -> bool:
         """Say whether any of some changes may refer to a model that was removed since the first of them was made.

@@ -21,7 +21,7 @@ from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChanged
 from ..protocol import Buffer, Error, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
-from .changes import ROOTS, classify, key_of_wire_event
+from .changes import ROOTS, classify, key_of_wire_event, may_place
 from .columns import SentColumns, complete_received, complete_sent
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, may_remove, refers_to_strangers
@@ -275,6 +275,8 @@ class SyncEngine:
         self._conflicts.changed(request)
         if self._holding.concerns(change.key):
             self._conflicts.doubt(change.key)
+        if may_place(event):
+            self._departures.place(event.document, request)
         self._post(request)
 
     def _session_callback_added(self, event: SessionCallbackAdded) -> None:
@@ -383,6 +385,9 @@ class SyncEngine:
             )
             trouble.__cause__ = error
             self._on_trouble(trouble)
+        if self._departures.take_unclear():
+            self._conflicts.doubt_everything()
+            self._reread_doubts()
 
     def _mind_what_is_held(self, document: Document, keys: Iterable[Key | None]) -> None:
         self._holding.received(document, keys, self._handled - 1)
@@ -390,7 +395,7 @@ class SyncEngine:
             self._acquaintance.introduce_held(document)
 
     def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
-        if self._conflicts.has_unanswered or is_held(document):
+        if self._conflicts.has_unanswered or self._departures.is_awaited or is_held(document):
             return self._departures.noting(document, content, self._handled)
         self._departures.forget()
         return nullcontext()

@@ -345,3 +345,13 @@ def test_new_data_like_the_old_is_not_taken_for_what_has_failed(make_world: Make
         world.settle()
     world.quiet()
     assert any("text changed" in name for name in world.clients[0].named)
+
+
+def test_a_place_given_to_a_model_that_a_server_that_holds_has_taken_out(make_world: MakeWorld) -> None:
+    """The server drops it with an OK, and tells only later that the model is gone."""
+    world = make_world()
+    world.hold(None, "combine")
+    world.edit_there(Edit("replace"))
+    world.edit_here(0, Edit("promote", 5))
+    world.drain()
+    world.quiet()
