@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bokehwire.protocol import Ok
+from bokehwire.protocol import Error, Ok
 from bokehwire.session.outbox import Outbox
 from bokehwire.session.requests import Ask, Change, Group, Request
 
@@ -86,3 +86,25 @@ def test_a_push_can_carry_all_changes() -> None:
     assert outbox.drop_changes() == (again, posted)
     assert not outbox.holds_changes
     assert list(outbox.requests()) == [pull]
+
+
+def test_what_was_in_doubt_stays_in_doubt_at_a_further_loss() -> None:
+    first = change("first")
+    outbox = outbox_with(first)
+    sent(outbox, "1")
+    outbox.interrupt()
+    outbox.interrupt()
+    assert (outbox.doubted, outbox.is_held) == ((first,), True)
+    outbox.resume([(first,)], (first,), 2)
+    assert sent(outbox, "2") == (first,)
+
+
+def test_a_push_that_is_sent_again_carries_also_what_was_refused_before() -> None:
+    first, second, push = change("first"), change("second"), Request(Ask.PUSH)
+    outbox = outbox_with(first, second, push)
+    for msgid in ("1", "2"):
+        sent(outbox, msgid)
+    assert outbox.answered("1", Error("s", "1", "refused", "")) == ((first, second), True)
+    assert outbox.interrupt() == (first, second)
+    assert (outbox.doubted, outbox.is_held) == ((), False)
+    assert sent(outbox, "3") == (push,)
