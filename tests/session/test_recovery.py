@@ -1,0 +1,114 @@
+"""What the engine does after a reconnection, by itself: its requests are collected, and answered by the test."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from bokeh.document import Document
+from bokeh.models.widgets import Slider
+
+from bokehwire import ConnectionLost, PatchRejected
+from bokehwire.protocol import Error, Ok, PullDocReply
+from bokehwire.session.encoding import encode_document
+from bokehwire.session.recovery import Recovery
+from bokehwire.session.requests import Answered, Ask, Disconnected, Doubted, Group, Reconnected, Request
+from bokehwire.session.sync import SyncEngine
+
+
+class Scripted:
+    """An engine with a pushed document, and all it asks of its session."""
+
+    def __init__(self, *, new_session: bool = False) -> None:
+        self.posted: list[Request] = []
+        self.resumed: list[tuple[Any, Group, int]] = []
+        self.troubles: list[Exception] = []
+        self.given_up: list[Exception | None] = []
+        self.doubted: Group = ()
+        self.unsent: Group = ()
+        recovery = Recovery(
+            push_into_new_session=new_session,
+            give_up=self.given_up.append,
+            doubted=lambda: self.doubted,
+            drop_changes=lambda: self.unsent,
+            recovered=lambda reconnection: None,
+        )
+        self.engine = SyncEngine(
+            self.posted.append, lambda *told: self.resumed.append(told), Mock(), self.troubles.append, recovery
+        )
+        self.slider = Slider(start=0, end=9, value=1)
+        self.document = Document()
+        self.document.add_root(self.slider)
+        self.push = self.engine.push(self.document)
+
+    def answer(self, reply: Any) -> None:
+        """Answer what was asked last and is not kept waiting."""
+        self.engine.handle(Answered((self.asked()[-1],), reply))
+
+    def asked(self) -> list[Request]:
+        return [request for request in self.posted if request.urgent or request is self.push]
+
+    def lose(self) -> None:
+        self.engine.handle(Disconnected(ConnectionLost("cut", code=None, reason=""), 1))
+
+    def reconnect(self, *, same_process: bool = True) -> None:
+        self.engine.handle(Reconnected(1, 0.0, False, same_process))
+
+    def contents(self) -> PullDocReply:
+        return PullDocReply("s", "r", json.loads(bytes(encode_document(self.document).content)))
+
+
+def test_the_documents_are_compared_only_after_a_round_trip() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.lose()
+    script.reconnect()
+    assert [request.ask for request in script.asked()[1:]] == [Ask.ROUND_TRIP]
+    script.answer(Ok("s", "r"))
+    assert [request.ask for request in script.asked()[1:]] == [Ask.ROUND_TRIP, Ask.PULL]
+    assert script.resumed == []
+    script.answer(script.contents())
+    assert script.resumed == [((), (), 1)]
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["round trip", "pull"])
+def test_a_comparison_that_fails_ends_the_session(before: int) -> None:
+    script = Scripted()
+    for _ in range(1 + before):
+        script.answer(Ok("s", "r"))
+        if script.asked()[-1] is script.push:
+            script.lose()
+            script.reconnect()
+    script.answer(Error("s", "e", "r", "refused"))
+    assert len(script.given_up) == 1
+    assert script.given_up[0] is not None
+
+
+def test_a_refusal_of_before_the_loss_is_reported_after_it() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    script.slider.title = "new"
+    script.doubted = tuple(script.posted[1:])
+    assert len(script.doubted) == 2
+    script.engine.handle(Doubted(script.doubted, Error("s", "e", "r", "refused")))
+    script.lose()
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    assert [type(trouble) for trouble in script.troubles] == [PatchRejected]
+
+
+def test_a_push_into_a_new_session_settles_the_changes_it_carries() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    script.unsent = tuple(script.posted[1:])
+    script.lose()
+    script.reconnect(same_process=False)
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    assert [request.done for request in script.unsent] == [True]
+    assert [group[0].ask for group in script.resumed[-1][0]] == [Ask.PUSH]
