@@ -287,6 +287,22 @@ def test_after_the_last_attempt_the_session_is_lost(some_face: Face, long_server
     play(some_face, scenario)
 
 
+def test_after_the_deadline_the_session_is_lost_though_an_attempt_is_under_way(
+    some_face: Face, long_server: LiveServer, cutter: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        log = Log()
+        options = {**log.options, "reconnect": Reconnect(first_delay=0.001, deadline=0.2)}
+        session = await face.pull(url=cutter.url(APP), connect_timeout=10 * DEADLINE, **options)
+        cutter.block()  # the next handshake is never answered
+        cutter.drop()
+        with pytest.raises(ConnectionLost, match=r"0\.2 s and 1 attempts"):
+            await do(session.wait_for(lambda: False, DEADLINE))
+        cutter.unblock()
+
+    play(some_face, scenario)
+
+
 def test_there_is_a_limit_to_what_is_kept(some_face: Face, long_server: LiveServer, cutter: FaultProxy) -> None:
     async def scenario(face: Face) -> None:
         log = Log()
