@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aio import AsyncAppSession
     from .blocking import AppSession
+    from .conformance import NetworkConformance, TransportConformance
     from .errors import (
         AmbiguousModel,
         AppFailed,
@@ -37,12 +38,14 @@ __all__ = [
     "AsyncAppSession",
     "ExpectationFailed",
     "ModelNotFound",
+    "NetworkConformance",
     "NotInteractive",
     "ReplayDeparted",
     "ReplayTransport",
     "ScreenshotFailed",
     "ServerReport",
     "TranscriptTransport",
+    "TransportConformance",
     "Verdict",
     "async_open_app",
     "async_server_conformance",
@@ -55,9 +58,11 @@ _HOMES = {
     "AppServer": "server",
     "AppSession": "blocking",
     "AsyncAppSession": "aio",
+    "NetworkConformance": "conformance",
     "ReplayTransport": "transcripts",
     "ServerReport": "probe",
     "TranscriptTransport": "transcripts",
+    "TransportConformance": "conformance",
     "Verdict": "probe",
     "async_open_app": "opening",
     "async_server_conformance": "probe",

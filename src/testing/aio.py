@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -371,10 +372,12 @@ class AsyncAppSession(AsyncClientSession):
 
         Raises:
             WaitTimeout: The server was never quiet; the message names what kept changing.
+            ValueError: `quiet` is not a number above 0.
             PatchRejected: A callback of the app raised.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
         """
+        check_numbers(quiet=quiet)
         document = self._own_document()
         changes: list[str] = []
 
@@ -459,10 +462,10 @@ class AsyncAppSession(AsyncClientSession):
 
         Raises:
             UsageError: The session was not opened with `frozen`, or the test does not serve the app itself.
-            ValueError: `seconds` is below 0.
+            ValueError: `seconds` is below 0, or has no end.
             Exception: What a callback of the app raised, as it is.
         """
-        if not seconds >= 0:
+        if not 0 <= seconds < math.inf:
             raise ValueError(f"time cannot go by {seconds!r} seconds.")
         self._own_stage()
         if not self._frozen:

@@ -19,7 +19,7 @@ __all__ = ["AppClock", "CallbackKind"]
 
 CallbackKind: TypeAlias = Literal["periodic", "timeout", "next_tick"]
 
-_SHORTEST_PERIOD = 0.001  # seconds; time must go on
+_SHORTEST = 0.001  # seconds; time must go on, or a callback that sets itself again would run for ever
 
 
 @dataclass(eq=False)
@@ -149,8 +149,8 @@ def _kind_of(callback: SessionCallback) -> CallbackKind:
 def _delay_of(callback: SessionCallback) -> float:
     if isinstance(callback, PeriodicCallback):
         return _period_of(callback)
-    return callback.timeout / 1000 if isinstance(callback, TimeoutCallback) else 0.0
+    return max(callback.timeout / 1000, _SHORTEST) if isinstance(callback, TimeoutCallback) else 0.0
 
 
 def _period_of(callback: PeriodicCallback) -> float:
-    return max(callback.period / 1000, _SHORTEST_PERIOD)
+    return max(callback.period / 1000, _SHORTEST)

@@ -94,6 +94,20 @@ def test_callbacks_run_now(place: Place) -> None:
     place.play(scheduled, scenario)
 
 
+def restless(document: Document) -> None:
+    def again() -> None:
+        document.add_timeout_callback(again, 0)
+
+    again()
+
+
+def test_a_callback_that_sets_itself_again_at_once_does_not_stop_the_clock(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        assert await do(session.advance(0.0105)) == 10
+
+    place.play(restless, scenario, frozen=True)
+
+
 def raising(document: Document) -> None:
     async def wait_and_fail() -> None:
         raise LookupError("no such data")
@@ -136,6 +150,8 @@ def test_what_cannot_be_controlled_is_refused(face: Place) -> None:
             await do(session.run_callbacks("hourly"))
         with pytest.raises(ValueError, match="time cannot go by -1 seconds"):
             await do(session.advance(-1))
+        with pytest.raises(ValueError, match="time cannot go by inf seconds"):
+            await do(session.advance(float("inf")))
 
     face.play(scheduled, scenario)
 

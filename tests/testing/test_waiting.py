@@ -53,6 +53,15 @@ def test_a_condition_is_asked_again_after_each_change(place: Place) -> None:
     place.play(counting, scenario)
 
 
+@pytest.mark.parametrize("quiet", [-1, 0, "x"])
+def test_a_quiet_that_could_never_be_is_refused(face: Place, quiet: Any) -> None:
+    async def scenario(session: Any) -> None:
+        with pytest.raises(ValueError, match="quiet must be a number above 0"):
+            await do(session.settled(quiet=quiet))
+
+    face.play(counting, scenario)
+
+
 def test_what_is_expected_has_time_to_come_true(place: Place) -> None:
     async def scenario(session: Any) -> None:
         await do(session.click("go"))

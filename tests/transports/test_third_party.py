@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bokehwire.testing.conformance import TransportConformance
+from bokehwire.testing import TransportConformance
 from bokehwire.transports import Transport
 
 from .mutants import MUTANTS
