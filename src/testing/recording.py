@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..transports import ConnectionOptions, Frame, OutgoingFrame, Transport, WebSocket
 
-__all__ = ["MessageLog", "RecordingTransport"]
+__all__ = ["MessageLog", "RecordingTransport", "WrappedWebSocket"]
 
 _FRAMES = 120
 _KEPT = 4_000  # characters of a text frame
@@ -74,23 +74,37 @@ class RecordingTransport:
         return _RecordingWebSocket(await self.inner.connect(options), self._log)
 
 
-class _RecordingWebSocket:
-    def __init__(self, inner: WebSocket, log: MessageLog) -> None:
+class WrappedWebSocket:
+    """What stays the same of a connection that something is noted about.
+
+    Args:
+        inner: The connection.
+    """
+
+    def __init__(self, inner: WebSocket) -> None:
         self._inner = inner
-        self._log = log
-        self._has_ended = False
 
     @property
     def subprotocol(self) -> str | None:
+        """See `WebSocket.subprotocol`."""
         return self._inner.subprotocol
 
     @property
     def close_code(self) -> int | None:
+        """See `WebSocket.close_code`."""
         return self._inner.close_code
 
     @property
     def close_reason(self) -> str:
+        """See `WebSocket.close_reason`."""
         return self._inner.close_reason
+
+
+class _RecordingWebSocket(WrappedWebSocket):
+    def __init__(self, inner: WebSocket, log: MessageLog) -> None:
+        super().__init__(inner)
+        self._log = log
+        self._has_ended = False
 
     async def send(self, frames: Sequence[OutgoingFrame]) -> None:
         self._log.add("->", frames)

@@ -28,6 +28,7 @@ from ..transports import (
 )
 from .errors import ReplayDeparted
 from .matching import Matcher
+from .recording import WrappedWebSocket
 
 __all__ = ["ReplayTransport", "TranscriptTransport"]
 
@@ -42,6 +43,7 @@ class TranscriptTransport:
         path: The file, which is replaced.
 
     Raises:
+        FileNotFoundError: There is no folder to write the file into.
         ValueError: There is no such transport.
         ImportError: The transport's library is not installed.
     """
@@ -49,6 +51,10 @@ class TranscriptTransport:
     def __init__(self, inner: str | Transport, path: str | os.PathLike[str]) -> None:
         self._inner = resolve(inner)
         self._path = Path(path)
+        if not self._path.parent.is_dir():  # found here, and not when all has been played
+            raise FileNotFoundError(
+                f"there is no folder {self._path.parent} to write a transcript into. Make it first."
+            )
         self._connections: list[list[Line]] = []
 
     async def connect(self, options: ConnectionOptions) -> WebSocket:
@@ -70,24 +76,12 @@ class TranscriptTransport:
         return kept | {"exchange": self._path.stem, "about": ""}
 
 
-class _TranscribedWebSocket:
+class _TranscribedWebSocket(WrappedWebSocket):
     def __init__(self, inner: WebSocket, lines: list[Line], write: Callable[[], None]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._lines = lines
         self._write = write
         self._is_open = True
-
-    @property
-    def subprotocol(self) -> str | None:
-        return self._inner.subprotocol
-
-    @property
-    def close_code(self) -> int | None:
-        return self._inner.close_code
-
-    @property
-    def close_reason(self) -> str:
-        return self._inner.close_reason
 
     async def send(self, frames: Sequence[OutgoingFrame]) -> None:
         # What answers a frame may be received before `send` returns.

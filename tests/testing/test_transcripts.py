@@ -106,6 +106,11 @@ def test_a_transcript_of_the_specification_is_played() -> None:
         assert session.document.roots
 
 
+def test_a_folder_that_is_missing_is_found_before_anything_is_played(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="missing"), open_app(counter, record=tmp_path / "missing" / "x.jsonl"):
+        pytest.fail("the session was opened")
+
+
 def test_what_departs_is_shown(recorded: Path) -> None:
     told = r"session\.jsonl, line \d+: .*'ModelChanged', not 'MessageSent'"
     with pytest.raises(ReplayDeparted, match=told), open_replay(recorded) as session:

@@ -131,7 +131,7 @@ class LeavesATask(Socket):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.tasks.add(asyncio.get_running_loop().create_task(asyncio.sleep(3600)))
+        self.tasks.add(asyncio.get_running_loop().create_task(asyncio.Event().wait()))
 
 
 class HoldsOnWhenCancelled(WebsocketsTransport):
