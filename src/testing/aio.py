@@ -66,6 +66,7 @@ class AsyncAppSession(AsyncClientSession):
 
     Raises:
         UsageError: `frozen` is asked for and there is no `stage`.
+        FileNotFoundError: There is no folder for `record`.
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
     """
 
@@ -108,6 +109,7 @@ class AsyncAppSession(AsyncClientSession):
 
         Raises:
             UsageError: `frozen` is asked for and there is no `stage`.
+            FileNotFoundError: There is no folder for `record`.
             ValueError: `patience` is not a number above 0.
         """
         check_numbers(patience=patience)

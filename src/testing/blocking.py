@@ -54,6 +54,7 @@ class AppSession(ClientSession):
 
     Raises:
         UsageError: `frozen` is asked for and there is no `stage`.
+        FileNotFoundError: There is no folder for `record`.
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
     """
 
