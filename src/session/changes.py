@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from bokeh.document.events import (
@@ -17,9 +18,10 @@ from bokeh.document.events import (
     TitleChangedEvent,
 )
 
-from .requests import Change, Key
+from ..protocol import Buffer
+from .requests import Before, Change, Key
 
-__all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event", "may_place"]
+__all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event", "may_place", "replaced", "replaced_on_the_wire"]
 
 TITLE: Key = ("", "title")
 ROOTS: Key = ("", "roots")
@@ -72,6 +74,42 @@ def classify(event: DocumentPatchedEvent) -> Change:
     if kind is None:  # of a later Bokeh
         return Change((type(event).__name__,), None, False, True)
     return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone)
+
+
+def replaced(event: DocumentPatchedEvent) -> Before | None:
+    """Give the value that a change made here has replaced.
+
+    Bokeh keeps it for the callbacks of the property alone, in the function that calls them.
+
+    Args:
+        event: The change.
+
+    Returns:
+        The value; None where the change adds to something, and for a title.
+    """
+    calling = event.callback_invoker
+    if isinstance(event, ModelChangedEvent) and isinstance(calling, FunctionType):
+        names = calling.__code__.co_freevars
+        if calling.__closure__ is not None and "old" in names:
+            return Before(calling.__closure__[names.index("old")].cell_contents)
+    return None
+
+
+def replaced_on_the_wire(event: dict[str, Any], buffers: tuple[Buffer, ...]) -> Before | None:
+    """Give the value that a change of ours will replace, because the server has changed the same before.
+
+    Args:
+        event: The server's change, well formed.
+        buffers: The buffers that it refers to.
+
+    Returns:
+        The value; None where the change adds to something.
+    """
+    match event:
+        case {"kind": "ModelChanged", "new": value} | {"kind": "TitleChanged", "title": value}:
+            return Before(value, buffers)
+        case _:
+            return None
 
 
 def may_place(event: DocumentPatchedEvent) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from .requests import Group, Key, Request
+from .requests import Before, Group, Key, Request
 
 __all__ = ["Conflicts", "Doubts", "Verdict"]
 
@@ -99,6 +99,19 @@ class Conflicts:
     def unanswered(self, key: Key) -> Group:
         """Give the changes of a property that the server has not answered, in order."""
         return tuple(self._unanswered.get(key, ()))
+
+    def preceded(self, key: Key | None, before: Before | None, number: int) -> None:
+        """Take note of what the server has made of a property before a change of ours, which is not sent yet.
+
+        Args:
+            key: The property.
+            before: The value.
+            number: How many changes had arrived from the server with this one.
+        """
+        for request in self._unanswered.get(key, ()) if key is not None else ():
+            if request.sent_after is None or request.sent_after >= number:
+                request.before = before
+            break
 
     def is_contested(self, key: Key) -> bool:
         """Say whether the server has changed a property at the same time as we have, as far as is known."""

@@ -114,8 +114,22 @@ class Evidence:
             for event, request in zip(events, ours, strict=True)
         ]
         matching = {count for count, value in enumerate(values, 1) if value == theirs}
-        # Bokeh reports a change only where the value differs from the one before, so a first change is visible.
-        return frozenset(matching) if matching == {1} else frozenset(matching | {0})
+        if self._comparable_before(ours[0]) == theirs:
+            matching.add(0)
+        # Where the server has neither, it has made something else of it, and has not told, as where a callback raises.
+        return frozenset(matching)
+
+    def _comparable_before(self, request: Request) -> Any:
+        """Give what the server had before a change, in a form that compares; UNSET where nobody knows."""
+        before = request.before
+        if before is None:
+            return msgspec.UNSET
+        if before.buffers is not None:
+            return comparable(before.value, before.buffers)
+        return comparable(self._encoded(before.value), ())
+
+    def _encoded(self, value: Any) -> Any:
+        return Serializer(references=set(self._document.models), deferred=False).encode(value)
 
     def _server_value(self, key: Key) -> Any:
         if key == TITLE:
@@ -124,7 +138,7 @@ class Evidence:
         if value is msgspec.UNSET:
             model = self._document.models[cast(Any, key[0])]
             default = model.lookup(key[1]).instance_default(model)
-            return Serializer(references=set(self._document.models), deferred=False).encode(default)
+            return self._encoded(default)
         return value
 
     def _after(self, key: Key, ours: Sequence[Request]) -> Group:

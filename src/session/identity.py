@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
-from bokeh.document.events import ModelChangedEvent, RootAddedEvent
+from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent, RootRemovedEvent
 from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
@@ -133,6 +133,19 @@ class Acquaintance:
         """
         if self._restless and document.callbacks.hold_value is None:
             self._restless.clear()
+
+    def is_about_stranger(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether a change is of a model that the server has not heard of, which may know another one by its id.
+
+        Such a change comes before the one that brings the model in and writes it out as it is by then: where changes
+        were held back, or a handler of the second one has made it. Or the model has gone again meanwhile.
+
+        Args:
+            event: The change.
+        """
+        model = getattr(event.msg_data if isinstance(event, MessageSentEvent) else event, "model", None)
+        placing = isinstance(event, RootAddedEvent | RootRemovedEvent)
+        return isinstance(model, Model) and not placing and not self._is_known(model)
 
     def introduce_event(self, document: Document, event: DocumentPatchedEvent) -> None:
         """Make sure of the ids of the models that a change brings into a document, before it is sent.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from .errors import ConnectionLost
 __all__ = [
     "Answered",
     "Ask",
+    "Before",
     "Change",
     "Disconnected",
     "Doubted",
@@ -65,6 +66,18 @@ class Change(NamedTuple):
         return text.format(*arguments)
 
 
+class Before(NamedTuple):
+    """What a property was on the server before a change of ours, as far as is known.
+
+    Attributes:
+        value: The value: of Python, or of the wire.
+        buffers: Those that a value of the wire refers to; None for a value of Python.
+    """
+
+    value: Any
+    buffers: tuple[Buffer, ...] | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """One thing asked of the server, from the moment it is decided until it is answered.
@@ -75,6 +88,7 @@ class Request:
         content: The encoded content: of a push, or the one event of a patch.
         buffers: The binary buffers the content refers to.
         made_after: How many changes from the server had been handled when it was made.
+        before: What it replaces, None where it adds to something.
         sent_after: How many changes had arrived from the server when it was sent; None before.
         returns: The ids of the models that it brings back and writes out, which a change before it may have taken out.
         urgent: Whether it is sent while everything else waits for the outcome of a doubt.
@@ -88,6 +102,7 @@ class Request:
     content: msgspec.Raw = field(default_factory=msgspec.Raw)
     buffers: tuple[Buffer, ...] = ()
     made_after: int = 0
+    before: Before | None = None
     sent_after: int | None = None
     returns: frozenset[str] = frozenset()
     urgent: bool = False
@@ -98,7 +113,14 @@ class Request:
     error: Exception | None = None
 
     @classmethod
-    def carrying(cls, ask: Ask, encoded: Encoded, change: Change | None = None, made_after: int = 0) -> Request:
+    def carrying(
+        cls,
+        ask: Ask,
+        encoded: Encoded,
+        change: Change | None = None,
+        made_after: int = 0,
+        before: Before | None = None,
+    ) -> Request:
         """Make a request that carries content.
 
         Args:
@@ -106,11 +128,12 @@ class Request:
             encoded: The content and its buffers.
             change: The change that a patch carries.
             made_after: How many changes from the server have been handled.
+            before: What the change replaces.
 
         Returns:
             The request, not yet posted.
         """
-        return cls(ask, change, encoded.content, encoded.buffers, made_after, returns=encoded.returns)
+        return cls(ask, change, encoded.content, encoded.buffers, made_after, before, returns=encoded.returns)
 
     @property
     def changes(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChanged
 from ..protocol import Buffer, Error, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
-from .changes import ROOTS, classify, key_of_wire_event, may_place
+from .changes import ROOTS, classify, key_of_wire_event, may_place, replaced, replaced_on_the_wire
 from .columns import SentColumns, complete_received, complete_sent
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, may_remove, refers_to_strangers
@@ -37,6 +37,7 @@ from .refusals import dropped, in_doubt, raised_after, refusal, undecided
 from .requests import (
     Answered,
     Ask,
+    Before,
     Disconnected,
     Doubted,
     Group,
@@ -86,6 +87,7 @@ class SyncEngine:
         self._on_trouble = on_trouble
         self._document: Document | None = None
         self._followed: Document | None = None  # set before the answer to a first push, unlike _document
+        self._title = ""  # of the followed document, before a change of it that is just being made
         self._echoes: dict[Request, PushEcho] = {}
         self._replacing: Counter[tuple[str, str]] | None = None
         self._server_version: str | None = None
@@ -249,6 +251,7 @@ class SyncEngine:
     def _follow(self, document: Document) -> None:
         if self._followed is None:
             self._followed = document
+            self._title = document.title
             _owners[document] = weakref.ref(self)
             document.callbacks.on_change_dispatch_to(self)
             self._schedule.replace(document.session_callbacks)
@@ -256,10 +259,13 @@ class SyncEngine:
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
         """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
         setter: object = event.setter
+        before = self._title_before(event) if isinstance(event, TitleChangedEvent) else replaced(event)
         if setter is self or self._is_part_of_replacing(event) or self._sent_columns.include(event):
             return
         if self._late is not None:
             self._late.add(event)
+            return
+        if self._acquaintance.is_about_stranger(event):
             return
         self._acquaintance.introduce_event(event.document, event)
         change = classify(event)
@@ -270,7 +276,7 @@ class SyncEngine:
             self._conflicts.doubt(change.key)
             self._reread_doubts()
             raise
-        request = Request.carrying(Ask.PATCH, encoded, change, self._holding.made_after(self._handled))
+        request = Request.carrying(Ask.PATCH, encoded, change, self._holding.made_after(self._handled), before)
         self._sent_columns.note(event, encoded)
         self._conflicts.changed(request)
         if self._holding.concerns(change.key):
@@ -278,6 +284,10 @@ class SyncEngine:
         if may_place(event):
             self._departures.place(event.document, request)
         self._post(request)
+
+    def _title_before(self, event: TitleChangedEvent) -> Before:
+        before, self._title = Before(self._title), event.title
+        return before
 
     def _session_callback_added(self, event: SessionCallbackAdded) -> None:
         self._schedule.add(event.callback)
@@ -345,11 +355,7 @@ class SyncEngine:
             return
         events = message.content.get("events") if isinstance(message.content, dict) else None
         if isinstance(events, list) and not self._conflicts.is_idle:
-            passed_over = [
-                event
-                for event in events
-                if self._conflicts.judge(key_of_wire_event(event), number) is not Verdict.APPLY
-            ]
+            passed_over = [event for event in events if self._is_passed_over(event, message.buffers, number)]
             if passed_over:
                 self._departures.missed(document, passed_over, number)
                 events[:] = [event for event in events if event not in passed_over]
@@ -366,6 +372,14 @@ class SyncEngine:
                 if not events:
                     return
         self._apply(document, message.content, message.buffers)
+
+    def _is_passed_over(self, event: Any, buffers: tuple[Buffer, ...], number: int) -> bool:
+        """Say whether a change from the server is not to be applied."""
+        key = key_of_wire_event(event)
+        verdict = self._conflicts.judge(key, number)
+        if verdict is Verdict.STALE:
+            self._conflicts.preceded(key, replaced_on_the_wire(event, buffers), number)
+        return verdict is not Verdict.APPLY
 
     def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...]) -> None:
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow

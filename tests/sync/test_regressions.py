@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 import pytest
+from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div
 
 from .edits import Edit
@@ -355,3 +356,72 @@ def test_a_place_given_to_a_model_that_a_server_that_holds_has_taken_out(make_wo
     world.edit_here(0, Edit("promote", 5))
     world.drain()
     world.quiet()
+
+
+@pytest.mark.parametrize("style", [True, False])
+def test_what_a_callback_has_made_of_a_change_is_not_taken_for_its_absence(make_world: MakeWorld, style: bool) -> None:
+    """The server's value is none that was sent, and a 3.9 server does not tell of it when the message fails."""
+    world = make_world(reactions=True, answers=True)
+    edits = [Edit("slide", 0, 3), Edit("poison", 1)]
+    for edit in [Edit("style"), *edits] if style else edits:
+        world.edit_here(0, edit)
+    world.quiet()
+    assert any("text changed" in name for name in world.clients[0].named)
+
+
+@pytest.mark.parametrize("ours", [Edit("share", 1, 0), Edit("remove_root")], ids=lambda edit: edit.kind)
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_change_that_another_client_has_overwritten_by_one_that_failed(
+    make_world: MakeWorld, joined: bool, ours: Edit
+) -> None:
+    """Its OK is in doubt; a 3.9 server tells nobody of the other one, and the value is neither."""
+    world = make_world(2)
+    world.edit_here(0, Edit("text", 2))
+    if not joined:
+        world.settle()
+    world.edit_here(1, Edit("poison", 0))
+    world.edit_here(0, ours)
+    world.edit_there(Edit("drop", 3, 1))
+    world.quiet()
+
+
+def test_a_change_of_ours_over_one_of_the_server_is_still_told_from_its_absence(make_world: MakeWorld) -> None:
+    """The server's came first, and is passed over here; that it is there means that ours is not."""
+    world = make_world()
+    world.edit_here(0, Edit("share", 1, 0))
+    world.settle()
+    world.edit_here(0, Edit("title"))
+    world.edit_there(Edit("title"))
+    world.edit_there(Edit("drop", 0, 1))
+    world.quiet()
+    assert ("title", "a2") in world.applied or ("title", "a1") in world.applied
+    assert not any("title" in name for name in world.clients[0].named)
+
+
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+def test_a_held_change_of_a_model_that_has_gone_again(make_world: MakeWorld, policy: str) -> None:
+    """It was in the document only while its changes were held; the server has another model with the id that it had."""
+    world = make_world()
+    document = world.clients[0].document
+    row: Any = document.roots[0]
+    kept = row.children
+    world.hold(0, policy)
+    new = cast(Any, Div(text="new"))
+    new._id = str(next(model for model in document.models if isinstance(model, ColumnDataSource)).id)
+    row.children = [new]
+    new.tags = [Div(text="tag")]
+    row.children = kept
+    world.quiet()
+    assert not world.clients[0].errors
+    assert not any(model.tags for model in world.peer.document.models)
+
+
+def test_a_change_of_a_new_model_in_the_handler_of_the_change_that_brings_it_in(make_world: MakeWorld) -> None:
+    """Bokeh tells of the handler's change first; the one that follows writes the model out as it is."""
+    world = make_world()
+    column: Any = world.clients[0].document.roots[0]
+    column.on_change("children", lambda attr, old, new: setattr(new[-1], "text", "changed"))
+    column.children = [*column.children, Div(text="new")]
+    world.quiet()
+    assert not world.clients[0].errors
+    assert "changed" in {model.text for model in world.peer.document.models if isinstance(model, Div)}

@@ -364,13 +364,14 @@ class World:
     def _install_on_div(self, div: Div) -> None:
         def changed(attr: str, old: str, new: str) -> None:
             if new.startswith("poison "):
-                self._poison(div)
+                self._poison(div, new)
             if self._reactions and not new.startswith("s"):
                 self._react(div, new)
 
         div.on_change("text", changed)
 
-    def _poison(self, div: Div) -> None:
+    def _poison(self, div: Div, text: str) -> None:
+        self._writers[str(div.id), "text"].add(text.removeprefix("poison ")[0])
         named = self.poisoned.setdefault(self.peer.link_being_served(), Counter())
         named[f"Div(id={div.id!r}).text changed"] += 1
         raise ValueError("the application does not want this")
