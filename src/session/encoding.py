@@ -25,9 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoded", "describe_wire_event", "encode_columns", "encode_document", "encode_event", "to_bokeh"]
 
-_encoder = msgspec.json.Encoder()
-_SAFE_INT = 2**53
+_MAX_SAFE_INT = 2**53 - 1
+_TEXT = frozenset({str, bool, type(None)})
+_PLAIN = _TEXT | {int, float}
 _COLUMN_EVENTS = frozenset({ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent})
+
+
+def _base_value(value: object) -> object:
+    """Give the plain value of an object of a derived type, such as NumPy's float64, which Bokeh leaves as it is."""
+    match value:
+        case float():
+            return float.__float__(value)
+        case int():
+            return int.__int__(value)
+        case str():
+            return str.__str__(value)
+        case _:
+            raise NotImplementedError(f"{type(value).__name__} is no type of JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_base_value)
 
 
 def _encode(content: Any) -> msgspec.Raw:
@@ -65,6 +82,10 @@ class _WireSerializer(Serializer):
             representation["data"] = data.ref
         return representation
 
+    def _encode_list(self, obj: list[Any]) -> Any:
+        # Bokeh calls itself for each item: of streamed rows, that takes as long as everything else together.
+        return list(obj) if _all_plain(obj) else super()._encode_list(obj)
+
     def finish(self, content: Any) -> Encoded:
         buffers = tuple(Buffer(buffer.id, buffer.to_bytes()) for buffer in self.buffers)
         return Encoded(_encode(content), buffers)
@@ -76,11 +97,21 @@ def _is_plain(value: object) -> bool:
         case bool() | None:
             return True
         case int() if type(value) is int:
-            return -_SAFE_INT < value < _SAFE_INT
+            return -_MAX_SAFE_INT < value <= _MAX_SAFE_INT
         case float() if type(value) is float:
             return isfinite(value)
         case _:
             return type(value) is str
+
+
+def _all_plain(values: list[Any]) -> bool:
+    """Say whether Bokeh's serializer writes each of some values as it is, looking at one kind of them as a whole."""
+    kinds = set(map(type, values))
+    if kinds <= _TEXT:
+        return True
+    if kinds == {float}:
+        return all(map(isfinite, values))
+    return kinds <= _PLAIN and all(map(_is_plain, values))
 
 
 def encode_event(document: Document, event: DocumentPatchedEvent, acquaintance: Acquaintance) -> Encoded:
