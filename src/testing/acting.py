@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeAlias, cast
 
@@ -13,33 +14,18 @@ from bokeh.events import ButtonClick, Event, MenuItemClick
 from bokeh.model import Model
 from bokeh.models.layouts import Tabs
 from bokeh.models.renderers import GlyphRenderer
-from bokeh.models.sources import ColumnDataSource
+from bokeh.models.sources import ColumnDataSource, WebDataSource
 from bokeh.models.widgets.buttons import AbstractButton, Dropdown, Toggle
 from bokeh.models.widgets.groups import AbstractGroup
 from bokeh.models.widgets.inputs import Checkbox, MultiChoice, MultiSelect, Select, Switch
 from bokeh.models.widgets.tables import DataTable
 
-from .errors import NotInteractive
+from .entering import check_values, values_of
 from .locating import shown
 
-__all__ = ["Indices", "check_interactive", "click", "select", "send_event", "set_properties"]
+__all__ = ["Indices", "click", "select", "send_event", "set_properties"]
 
 Indices: TypeAlias = "int | Iterable[int]"
-
-
-def check_interactive(model: Model) -> None:
-    """Refuse what a person could not use.
-
-    Args:
-        model: The model.
-
-    Raises:
-        NotInteractive: The model is disabled, or not visible.
-    """
-    if getattr(model, "disabled", False) is True:
-        raise NotInteractive(f"{shown(model)} is disabled.")
-    if getattr(model, "visible", True) is False:
-        raise NotInteractive(f"{shown(model)} is not visible.")
 
 
 def click(document: Document, model: Model, item: str | None) -> None:
@@ -48,11 +34,11 @@ def click(document: Document, model: Model, item: str | None) -> None:
     Args:
         document: The model's document.
         model: The model.
-        item: Of a dropdown: the value of the item, or its label where it has no value of its own.
+        item: Of a dropdown: the value of the item, or the label that a person reads.
 
     Raises:
         TypeError: The model is nothing to click, or `item` is given for something without items.
-        ValueError: The dropdown has no such item.
+        ValueError: The dropdown has no such item, several with that label, or one that runs code of the page alone.
     """
     if item is not None:
         _click_item(document, model, item)
@@ -92,7 +78,7 @@ def set_properties(model: Model, properties: dict[str, Any]) -> None:
     Raises:
         TypeError: There are none.
         AttributeError: The model has no such property; similar ones are named.
-        ValueError: A value is none that the property takes.
+        ValueError: A value is none that the property takes, or that a person could enter.
     """
     if not properties:
         raise TypeError("say what to set, such as set(slider, value=3).")
@@ -100,6 +86,7 @@ def set_properties(model: Model, properties: dict[str, Any]) -> None:
     for name in properties:
         if name not in known:
             setattr(model, name, properties[name])  # Bokeh's own error names similar properties
+    check_values(model, properties)
     if "value" in properties and "value_input" in known and "value_input" not in properties:
         model.update(value_input=properties["value"])
     model.update(**{name: value for name, value in properties.items() if name != "value_throttled"})
@@ -110,35 +97,35 @@ def set_properties(model: Model, properties: dict[str, Any]) -> None:
             break
 
 
-def select(model: Model, indices: Indices) -> None:
+def select(model: Model, chosen: list[int]) -> None:
     """Select by position: rows of a source, a table or a glyph, options of a widget, tabs.
 
     Args:
         model: A data source, a table, a glyph renderer, a group of checkboxes, buttons or radio buttons, a select with
             options, or tabs.
-        indices: The positions, from 0; what was selected before is not any more.
+        chosen: The positions, from 0; what was selected before is not any more.
 
     Raises:
         TypeError: Nothing can be selected in the model, or several positions where only one can be.
-        IndexError: There is no such option or tab.
+        IndexError: There is no such row, option or tab.
+        ValueError: A person could not select that, such as more than fit.
     """
-    chosen = [indices] if isinstance(indices, int) else list(indices)
     match model:
         case ColumnDataSource():
-            model.selected.indices = chosen
+            _select_rows(model, model, chosen)
         case DataTable():
-            cast("Any", model.source).selected.indices = chosen
+            _select_rows(model, model.source, chosen)
         case GlyphRenderer():
-            cast("Any", model.data_source).selected.indices = chosen
+            _select_rows(model, model.data_source, chosen)
         case Tabs():
-            model.active = _only(model, chosen, len(model.tabs))
+            set_properties(model, {"active": _only(model, chosen, len(model.tabs))})
         case AbstractGroup():
             _select_in_group(model, chosen)
         case MultiChoice() | MultiSelect():
-            options = _values_of(model.options)
-            model.value = [options[_checked(model, index, len(options))] for index in chosen]
+            options = values_of(model.options)
+            set_properties(model, {"value": [options[_checked(model, index, len(options))] for index in chosen]})
         case Select():
-            options = _values_of(model.options)
+            options = values_of(model.options)
             set_properties(model, {"value": options[_only(model, chosen, len(options))]})
         case _:
             raise TypeError(f"nothing can be selected in {shown(model)} by position. Use set.")
@@ -159,16 +146,39 @@ class _FromBrowser(Serializable):
 def _click_item(document: Document, model: Model, item: str) -> None:
     if not isinstance(model, Dropdown):
         raise TypeError(f"{shown(model)} has no items; only a Dropdown has.")
-    items = [entry if isinstance(entry, str) else entry[1] for entry in model.menu if entry is not None]
-    if item not in items:
-        raise ValueError(f"{shown(model)} has no item {item!r}; it has {', '.join(map(repr, items))}.")
-    send_event(document, MenuItemClick(cast("Any", model), item=item))
+    items: list[tuple[str, Any]] = [
+        (entry, entry) if isinstance(entry, str) else entry for entry in model.menu if entry is not None
+    ]
+    by_value = [value for _, value in items if isinstance(value, str) and value == item]
+    found: list[Any] = by_value[:1] or [value for label, value in items if label == item]
+    match found:
+        case [str(value)]:
+            send_event(document, MenuItemClick(cast("Any", model), item=value))
+        case [_]:
+            raise ValueError(f"{item!r} of {shown(model)} runs JavaScript in the page, and tells the server nothing.")
+        case []:
+            raise ValueError(f"{shown(model)} has no item {item!r}; it has {', '.join(map(_item_shown, items))}.")
+        case _:
+            raise ValueError(f"{shown(model)} has {len(found)} items with the label {item!r}; give the value of one.")
+
+
+def _item_shown(item: tuple[str, Any]) -> str:
+    label, value = item
+    return repr(label) if label == value or not isinstance(value, str) else f"{label!r} ({value!r})"
+
+
+def _select_rows(model: Model, source: Any, chosen: list[int]) -> None:
+    # What the page loads by itself, Python does not know.
+    is_known = isinstance(source, ColumnDataSource) and not isinstance(source, WebDataSource)
+    rows = max((len(column) for column in source.data.values()), default=0) if is_known else sys.maxsize
+    source.selected.indices = [_checked(model, index, rows) for index in chosen]
 
 
 def _select_in_group(model: Any, chosen: list[int]) -> None:
     size = len(model.labels)
     several = isinstance(model.active, list)
-    model.active = [_checked(model, index, size) for index in chosen] if several else _only(model, chosen, size)
+    active = [_checked(model, index, size) for index in chosen] if several else _only(model, chosen, size)
+    set_properties(model, {"active": active})
 
 
 def _only(model: Model, chosen: list[int], size: int) -> int:
@@ -179,12 +189,6 @@ def _only(model: Model, chosen: list[int], size: int) -> int:
 
 def _checked(model: Model, index: int, size: int) -> int:
     if not 0 <= index < size:
-        raise IndexError(f"{shown(model)} has {size} to select from, 0 to {size - 1}; there is no {index}.")
+        what = f"{size} to select from, 0 to {size - 1}" if size else "nothing to select from"
+        raise IndexError(f"{shown(model)} has {what}; there is no {index}.")
     return index
-
-
-def _values_of(options: Any) -> list[Any]:
-    """Give the values of a widget's options, which may be in groups."""
-    if isinstance(options, dict):
-        options = [option for group in options.values() for option in group]
-    return [option[0] if isinstance(option, tuple | list) else option for option in options]

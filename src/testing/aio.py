@@ -23,6 +23,7 @@ from . import acting, screenshots
 from .errors import AmbiguousModel, ModelNotFound, NotInteractive
 from .expecting import check_gone, check_properties, check_there
 from .locating import Query, Selector, shown
+from .reach import Page, check_tab
 from .recording import MessageLog, RecordingTransport
 from .seeing import seen_by, short
 from .transcripts import TranscriptTransport
@@ -114,6 +115,7 @@ class AsyncAppSession(AsyncClientSession):
         """
         check_numbers(patience=patience)
         self.patience = patience
+        self._page: Page | None = None
         self._stage = stage
         self._frozen = frozen
         if frozen:
@@ -122,6 +124,11 @@ class AsyncAppSession(AsyncClientSession):
             self._recording.inner = TranscriptTransport(self._recording.inner, record)
         if stage is not None:
             stage.expect(self.id, frozen=frozen)
+
+    async def pull(self) -> None:
+        """See `AsyncClientSession.pull`."""
+        await super().pull()
+        self._own_page()
 
     def check_app(self, cause: Exception | None = None) -> None:
         """Say what went wrong when the app made its last document.
@@ -201,18 +208,19 @@ class AsyncAppSession(AsyncClientSession):
     async def click(self, target: Selector, *, item: str | None = None) -> None:
         """Click a button, a toggle, a checkbox, a switch, or an item of a dropdown.
 
-        Waits until it is there, enabled and visible, and afterwards until the server has processed the click.
+        Waits until it is there and a person could reach it, and afterwards until the server has processed the click:
+        enabled, visible, and not in a container that hides it, such as a tab that is not in front.
 
         Args:
             target: The model, or what `find` finds it by.
-            item: Of a dropdown: the value of the item, or its label where it has no value of its own.
+            item: Of a dropdown: the value of the item, or the label that a person reads.
 
         Raises:
             TypeError: It is nothing to click.
-            ValueError: The dropdown has no such item.
+            ValueError: The dropdown has no such item, several with that label, or one that runs code of the page alone.
             ModelNotFound: It did not appear in time.
             AmbiguousModel: There are several, and did not become one in time.
-            NotInteractive: It did not become enabled and visible in time.
+            NotInteractive: A person could not reach it in time; the message names what is in the way.
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
@@ -223,8 +231,11 @@ class AsyncAppSession(AsyncClientSession):
     async def set(self, target: Selector, **properties: Any) -> None:
         """Set properties of a model, as moving a slider, typing or choosing does.
 
-        Waits until it is there, enabled and visible, and afterwards until the server has processed the change. With
-        the `value` of a slider goes its `value_throttled`, and with that of a text input its `value_input`.
+        Waits until it is there and a person could reach it, as for `click`, and afterwards until the server has
+        processed the change. With the `value` of a slider goes its `value_throttled`, and with that of a text input its
+        `value_input`. A value that a person could not enter is refused, such as one beyond the end of a slider, or none
+        of a select's options. Where a test is about just that, it assigns to the model, as in `slider.value = 99`, and
+        waits for `settled()`.
 
         Args:
             target: The model, or what `find` finds it by.
@@ -233,20 +244,21 @@ class AsyncAppSession(AsyncClientSession):
         Raises:
             TypeError: There are none.
             AttributeError: The model has no such property; similar ones are named.
-            ValueError: A value is none that the property takes.
+            ValueError: A value is none that the property takes, or that a person could enter.
             ModelNotFound: It did not appear in time.
             AmbiguousModel: There are several, and did not become one in time.
-            NotInteractive: It did not become enabled and visible in time.
+            NotInteractive: A person could not reach it in time; the message names what is in the way.
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
-        acting.set_properties(await self._ready(target), properties)
+        acting.set_properties(await self._ready(target, properties.get("active")), properties)
         await self.force_roundtrip()
 
     async def select(self, target: Selector, indices: acting.Indices) -> None:
         """Select by position: rows of a source, a table or a glyph, options of a widget, tabs.
 
-        Waits until it is there, enabled and visible, and afterwards until the server has processed the change.
+        Waits until it is there and a person could reach it, as for `click`, and afterwards until the server has
+        processed the change.
 
         Args:
             target: The model, or what `find` finds it by.
@@ -254,14 +266,16 @@ class AsyncAppSession(AsyncClientSession):
 
         Raises:
             TypeError: Nothing can be selected in it by position, or several positions where only one can be.
-            IndexError: There is no such option or tab.
+            IndexError: There is no such row, option or tab.
+            ValueError: A person could not select that, such as more than fit.
             ModelNotFound: It did not appear in time.
             AmbiguousModel: There are several, and did not become one in time.
-            NotInteractive: It did not become enabled and visible in time.
+            NotInteractive: A person could not reach it in time; the message names what is in the way.
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
-        acting.select(await self._ready(target), indices)
+        chosen = [indices] if isinstance(indices, int) else list(indices)
+        acting.select(await self._ready(target, *chosen[:1]), chosen)
         await self.force_roundtrip()
 
     async def send_event(self, event: Event) -> None:
@@ -502,14 +516,15 @@ class AsyncAppSession(AsyncClientSession):
             await self.force_roundtrip()
         return ran
 
-    async def _ready(self, target: Selector) -> Model:
-        """Wait until a person could use a model."""
+    async def _ready(self, target: Selector, tab: Any = None) -> Model:
+        """Wait until a person could use a model, and of tabs the one at a position."""
         __tracebackhide__ = True
         query = Query(target)
 
         def attempt() -> Model:
             model = query.one(self.document)
-            acting.check_interactive(model)
+            self._own_page().check_interactive(model)
+            check_tab(model, tab)
             return model
 
         return await self._retry(attempt, (ModelNotFound, AmbiguousModel, NotInteractive), self.patience)
@@ -543,6 +558,12 @@ class AsyncAppSession(AsyncClientSession):
         if document is None:
             raise UsageError("there is no document yet: call pull() or push() first.")
         return document
+
+    def _own_page(self) -> Page:
+        document = self._own_document()
+        if self._page is None or self._page.document is not document:
+            self._page = Page(document)
+        return self._page
 
     def _own_stage(self) -> Stage:
         if self._stage is None:

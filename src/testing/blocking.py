@@ -165,18 +165,19 @@ class AppSession(ClientSession):
     def click(self, target: Selector, *, item: str | None = None) -> None:
         """Click a button, a toggle, a checkbox, a switch, or an item of a dropdown.
 
-        Waits until it is there, enabled and visible, and afterwards until the server has processed the click.
+        Waits until it is there and a person could reach it, and afterwards until the server has processed the click:
+        enabled, visible, and not in a container that hides it, such as a tab that is not in front.
 
         Args:
             target: The model, or what `find` finds it by.
-            item: Of a dropdown: the value of the item, or its label where it has no value of its own.
+            item: Of a dropdown: the value of the item, or the label that a person reads.
 
         Raises:
             TypeError: It is nothing to click.
-            ValueError: The dropdown has no such item.
+            ValueError: The dropdown has no such item, several with that label, or one that runs code of the page alone.
             ModelNotFound: It did not appear in time.
             AmbiguousModel: There are several, and did not become one in time.
-            NotInteractive: It did not become enabled and visible in time.
+            NotInteractive: A person could not reach it in time; the message names what is in the way.
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
@@ -185,8 +186,11 @@ class AppSession(ClientSession):
     def set(self, target: Selector, **properties: Any) -> None:
         """Set properties of a model, as moving a slider, typing or choosing does.
 
-        Waits until it is there, enabled and visible, and afterwards until the server has processed the change. With
-        the `value` of a slider goes its `value_throttled`, and with that of a text input its `value_input`.
+        Waits until it is there and a person could reach it, as for `click`, and afterwards until the server has
+        processed the change. With the `value` of a slider goes its `value_throttled`, and with that of a text input its
+        `value_input`. A value that a person could not enter is refused, such as one beyond the end of a slider, or none
+        of a select's options. Where a test is about just that, it assigns to the model, as in `slider.value = 99`, and
+        waits for `settled()`.
 
         Args:
             target: The model, or what `find` finds it by.
@@ -195,10 +199,10 @@ class AppSession(ClientSession):
         Raises:
             TypeError: There are none.
             AttributeError: The model has no such property; similar ones are named.
-            ValueError: A value is none that the property takes.
+            ValueError: A value is none that the property takes, or that a person could enter.
             ModelNotFound: It did not appear in time.
             AmbiguousModel: There are several, and did not become one in time.
-            NotInteractive: It did not become enabled and visible in time.
+            NotInteractive: A person could not reach it in time; the message names what is in the way.
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
@@ -207,7 +211,8 @@ class AppSession(ClientSession):
     def select(self, target: Selector, indices: Indices) -> None:
         """Select by position: rows of a source, a table or a glyph, options of a widget, tabs.
 
-        Waits until it is there, enabled and visible, and afterwards until the server has processed the change.
+        Waits until it is there and a person could reach it, as for `click`, and afterwards until the server has
+        processed the change.
 
         Args:
             target: The model, or what `find` finds it by.
@@ -215,10 +220,11 @@ class AppSession(ClientSession):
 
         Raises:
             TypeError: Nothing can be selected in it by position, or several positions where only one can be.
-            IndexError: There is no such option or tab.
+            IndexError: There is no such row, option or tab.
+            ValueError: A person could not select that, such as more than fit.
             ModelNotFound: It did not appear in time.
             AmbiguousModel: There are several, and did not become one in time.
-            NotInteractive: It did not become enabled and visible in time.
+            NotInteractive: A person could not reach it in time; the message names what is in the way.
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True

@@ -28,7 +28,7 @@ class AmbiguousModel(BokehWireError, LookupError):
 
 
 class NotInteractive(BokehWireError, RuntimeError):
-    """A person could not do that with the model now: it is disabled, or not visible."""
+    """A person could not do that with the model now: it is disabled or not visible, or something around it is."""
 
 
 class ExpectationFailed(BokehWireError, AssertionError):

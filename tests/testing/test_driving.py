@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 from bokeh.events import ButtonClick, DocumentReady, Tap
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, CustomJS
 from bokeh.models.layouts import TabPanel, Tabs
 from bokeh.models.widgets import (
     AutocompleteInput,
@@ -59,7 +59,8 @@ def widgets(document: Document) -> None:
     button.on_click(lambda: div.update(text=div.text + "pressed\n"))
     toggle = Toggle(name="toggle", label="Power")
     toggle.on_event(ButtonClick, lambda event: div.update(text=f"{div.text}toggle clicked\n"))
-    dropdown = Dropdown(name="dropdown", label="Menu", menu=["Open", None, ("Save it", "save")])
+    items: list[Any] = ["Open", None, ("Save it", "save"), ("Twice", "a"), ("Twice", "b")]
+    dropdown = Dropdown(name="dropdown", label="Menu", menu=[*items, ("Script", CustomJS(code=""))])
     dropdown.on_event("menu_item_click", lambda event: div.update(text=f"{div.text}item {event.item}\n"))
     source = ColumnDataSource(name="source", data={"x": [1, 2, 3], "y": [1, 2, 3]})
     plot = figure(name="plot", title="A plot", width=200, height=200)
@@ -120,10 +121,16 @@ def test_clicks(face: Place) -> None:
         assert await noted(session.click, "switch") == ["active=True"]
         assert await noted(session.click, "dropdown", item="Open") == ["item Open"]
         assert await noted(session.click, Dropdown, item="save") == ["item save"]
-        with pytest.raises(
-            ValueError, match=r"Dropdown\(name='dropdown', label='Menu'\) has no item 'Save it'; it has"
-        ):
-            await do(session.click("dropdown", item="Save it"))
+        assert await noted(session.click, Dropdown, item="Save it") == ["item save"]
+        told = (
+            r"Dropdown\(name='dropdown', label='Menu'\) has no item 'Shut'; it has 'Open', 'Save it' \('save'\), 'T.*'"
+        )
+        with pytest.raises(ValueError, match=told):
+            await do(session.click("dropdown", item="Shut"))
+        with pytest.raises(ValueError, match=r"has 2 items with the label 'Twice'; give the value of one\."):
+            await do(session.click("dropdown", item="Twice"))
+        with pytest.raises(ValueError, match=r"'Script' of Dropdown.* runs JavaScript in the page"):
+            await do(session.click("dropdown", item="Script"))
         with pytest.raises(TypeError, match="has no items"):
             await do(session.click("button", item="Open"))
         with pytest.raises(TypeError, match=r"Slider\(name='slider', label='Level'\) is nothing to click"):
