@@ -129,9 +129,9 @@ class WebSocket(Protocol):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection: exchange close frames within `close_timeout`, then release everything.
 
-        What `send` accepted before is sent before the close frame. Messages that arrive after the close frame was sent
-        are dropped. Can be called again, or after the connection was lost; a lost peer is not an error here.
-        If it is cancelled the connection is aborted.
+        What `send` accepted before is sent before the close frame. Messages that had arrived before can still be
+        received, and those that arrive after the close frame was sent are dropped. Can be called again, or after the
+        connection was lost; a lost peer is not an error here. If it is cancelled the connection is aborted.
 
         Args:
             code: The close code, 1000 to 4999.

@@ -38,6 +38,9 @@ class AsgiConnection(MessageConnection):
         for message in messages:
             await self._pass_on({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
 
+    async def delivered(self) -> None:
+        pass  # it is where it belongs when `send` returns
+
     async def send_close(self, code: int | None = 1000, reason: str = "") -> None:
         with contextlib.suppress(ConnectionError):  # it is the answer to the client's
             await self._pass_on({"type": "websocket.close", "code": code, "reason": reason})

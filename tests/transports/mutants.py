@@ -111,6 +111,12 @@ class LeavesWithoutAWord(Socket):
         self.abort()
 
 
+class ForgetsWhenClosing(Socket):
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await super().close(code, reason)
+        self._inbox.clear()
+
+
 class AbortsPolitely(Socket):
     def abort(self) -> None:
         if self._transport is not None and self._ended is None:
@@ -168,6 +174,7 @@ MUTANTS: dict[type[Socket] | type[WebsocketsTransport], str] = {
     HidesTheStatus: "test_a_connection_that_is_not_wanted",
     AnyCloseCode: "test_a_close_frame_that_may_not_be_sent_is_refused[5000-]",
     LeavesWithoutAWord: "test_we_close",
+    ForgetsWhenClosing: "test_what_arrived_before_close_can_still_be_received",
     AbortsPolitely: "test_abort_sends_no_close_frame",
     NoLimit: "test_a_message_that_is_too_big_ends_the_connection[text]",
     LeavesATask: "test_the_selected_subprotocol_is_known",

@@ -76,19 +76,21 @@ class ClosingTests(Kit):
 
     @scenario
     async def test_what_arrived_before_close_can_still_be_received(self) -> None:
+        arrived = asyncio.Event()
+
         async def script(connection: MessageConnection) -> None:
             await connection.accept()
-            await connection.send("first", "second")
+            await connection.send("first", b"second")
+            await connection.delivered()
+            arrived.set()
             await connection.read_close()
             await connection.send("too late", b"x" * 1_000_000)
             await connection.send_close(1000)
 
         async with self.opened(script) as ws:
-            frames = [*await ws.receive()]
+            await arrived.wait()
             await ws.close()
-            while len(frames) < 2:
-                frames += await ws.receive()
-            assert frames == ["first", "second"]
+            assert await receive(ws, 2) == ["first", b"second"]
             with pytest.raises(ConnectionClosed):
                 await ws.receive()
 

@@ -40,6 +40,10 @@ class MessageConnection(Protocol):
         """Send messages."""
         ...
 
+    async def delivered(self) -> None:
+        """Wait until the client's side has taken what was sent, whether or not anybody receives it there."""
+        ...
+
     async def send_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close the connection, or answer the client's close; after this, nothing may be sent."""
         ...
@@ -130,6 +134,12 @@ class PeerConnection:
     async def send(self, *messages: str | bytes) -> None:
         """Send messages of one frame each, in one write."""
         await self.send_raw(b"".join(map(encode_frame, messages)))
+
+    async def delivered(self) -> None:
+        """Wait for the answer to a ping (RFC 6455, section 5.5.3), which the client reads behind what was sent."""
+        await self.send_raw(encode_frame("", Opcode.PING))
+        frame = await self.read_frame()
+        assert frame.opcode is Opcode.PONG, frame
 
     async def send_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a close frame with any code."""
