@@ -58,7 +58,8 @@ class AsyncAppSession(AsyncClientSession):
         frozen: Whether the app's clock stands still: its periodic and timeout callbacks then run only when `advance` or
             `run_callbacks` say so. It needs an app that the test serves itself, and a new session.
         stage: The app, where the test serves it itself.
-        record: Where to write a transcript of the session, for `open_replay` and `ReplayTransport`.
+        record: Where to write a transcript of the session, for `open_replay` and `ReplayTransport`. Sessions that are
+            open at the same time need a file each.
         **options: What `AsyncClientSession` takes besides.
 
     Attributes:
@@ -68,6 +69,7 @@ class AsyncAppSession(AsyncClientSession):
     Raises:
         UsageError: `frozen` is asked for and there is no `stage`.
         FileNotFoundError: There is no folder for `record`.
+        FileExistsError: A session that is open is recorded into the same file.
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
     """
 
@@ -111,6 +113,7 @@ class AsyncAppSession(AsyncClientSession):
         Raises:
             UsageError: `frozen` is asked for and there is no `stage`.
             FileNotFoundError: There is no folder for `record`.
+            FileExistsError: A session that is open is recorded into the same file.
             ValueError: `patience` is not a number above 0.
         """
         check_numbers(patience=patience)

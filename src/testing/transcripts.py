@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import bokeh
 
@@ -40,10 +41,11 @@ class TranscriptTransport:
 
     Args:
         inner: The transport that does the work: "tornado", "aiohttp", or a Transport object.
-        path: The file, which is replaced.
+        path: The file. What an earlier session has left there is replaced; two at once need a file each.
 
     Raises:
         FileNotFoundError: There is no folder to write the file into.
+        FileExistsError: A session that is open in this process writes into that file.
         ValueError: There is no such transport.
         ImportError: The transport's library is not installed.
     """
@@ -55,19 +57,43 @@ class TranscriptTransport:
             raise FileNotFoundError(
                 f"there is no folder {self._path.parent} to write a transcript into. Make it first."
             )
+        if self._is_taken():
+            raise FileExistsError(self._taken())
         self._connections: list[list[Line]] = []
+        self._open = 0
 
     async def connect(self, options: ConnectionOptions) -> WebSocket:
-        """See `Transport.connect`."""
+        """See `Transport.connect`.
+
+        Raises:
+            ConnectError: Besides, if a session that has connected meanwhile writes into the file.
+        """
+        if self._is_taken():
+            raise ConnectError(self._taken(), url=options.url)
         socket = await self._inner.connect(options)
+        self._open += 1
+        _writing[self._path.resolve()] = self
         lines: list[Line] = []
         self._connections.append(lines)
-        return _TranscribedWebSocket(socket, lines, self._write)
+        return _TranscribedWebSocket(socket, lines, self._ended)
 
-    def _write(self) -> None:
+    def _is_taken(self) -> bool:
+        return _writing.get(self._path.resolve(), self) is not self
+
+    def _taken(self) -> str:
+        return (
+            f"a session that is open writes its transcript into {self._path}, and a second one would replace it. Give "
+            "each session a file of its own."
+        )
+
+    def _ended(self) -> None:
+        """Write the file, which is another's to take once no connection is left."""
         lines = [line for connection in self._connections for line in (self._head(connection), *connection)]
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         self._path.write_text(text, "utf-8", newline="\n")
+        self._open -= 1
+        if not self._open and not self._is_taken():
+            _writing.pop(self._path.resolve(), None)
 
     def _head(self, connection: Sequence[Line]) -> Line:
         first = next((line["text"] for line in connection if line["from"] == "server" and "text" in line), "")
@@ -76,11 +102,15 @@ class TranscriptTransport:
         return kept | {"exchange": self._path.stem, "about": ""}
 
 
+# Transports with an open connection, by the file that they will write; of those that are gone no trace is kept.
+_writing: WeakValueDictionary[Path, TranscriptTransport] = WeakValueDictionary()
+
+
 class _TranscribedWebSocket(WrappedWebSocket):
-    def __init__(self, inner: WebSocket, lines: list[Line], write: Callable[[], None]) -> None:
+    def __init__(self, inner: WebSocket, lines: list[Line], ended: Callable[[], None]) -> None:
         super().__init__(inner)
         self._lines = lines
-        self._write = write
+        self._ended = ended
         self._is_open = True
 
     async def send(self, frames: Sequence[OutgoingFrame]) -> None:
@@ -111,7 +141,7 @@ class _TranscribedWebSocket(WrappedWebSocket):
         if self._is_open:
             self._is_open = False
             self._lines.append(line)
-            self._write()
+            self._ended()
 
 
 class ReplayTransport:

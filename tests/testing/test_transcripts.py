@@ -30,7 +30,7 @@ from bokehwire.testing.matching import Matcher
 from bokehwire.transports import ConnectError, ConnectionClosed, Transport
 from tools.capture import transcript
 
-from ..faults import Close, Ending, ScriptedPeer, upgrade
+from ..faults import Close, Ending, PeerConnection, ScriptedPeer, upgrade
 from .bokeh_peer import BokehPeer
 from .conftest import TRANSPORTS
 from .places import Place, do
@@ -109,6 +109,44 @@ def test_a_transcript_of_the_specification_is_played() -> None:
 def test_a_folder_that_is_missing_is_found_before_anything_is_played(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="missing"), open_app(counter, record=tmp_path / "missing" / "x.jsonl"):
         pytest.fail("the session was opened")
+
+
+def test_two_open_sessions_need_a_file_each(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    with open_app(counter, record=path) as session:
+        # However the file is named, and whatever else is recorded.
+        again = tmp_path / "other" / ".." / "session.jsonl"
+        (tmp_path / "other").mkdir()
+        with pytest.raises(FileExistsError, match=r"session\.jsonl, and a second one"), open_app(counter, record=again):
+            pytest.fail("the session was opened")
+        with open_app(counter, record=tmp_path / "second.jsonl"):
+            session.click("more")
+    with open_replay(path) as session:
+        session.click("more")
+    with open_app(counter, record=path):  # what has ended is replaced
+        pass
+    with open_replay(path):
+        pass
+
+
+def test_a_file_that_is_taken_meanwhile_is_found_when_connecting(tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+
+    async def quiet(connection: PeerConnection) -> None:
+        await connection.accept()
+        await connection.drain_client()
+
+    async def main() -> None:
+        with ScriptedPeer(quiet) as peer:
+            first, second = (TranscriptTransport("tornado", path) for _ in range(2))
+            async with connected(first, peer.websocket_url("/app")):
+                with pytest.raises(ConnectError, match="a file of its own"):
+                    async with connected(second, peer.websocket_url("/app")):
+                        pytest.fail("the session was opened")
+            async with connected(second, peer.websocket_url("/app")):
+                pass
+
+    asyncio.run(main())
 
 
 def test_what_departs_is_shown(recorded: Path) -> None:
