@@ -239,12 +239,57 @@ def test_a_bent_server_fails_its_rows_and_no_other(bent: type[BokehPeer], genera
     assert not report.ok
 
 
-@pytest.mark.parametrize("script", [refuse(404), never_answer])
-def test_where_nothing_gets_as_far_as_an_ack_little_is_tried(script: Any) -> None:
-    report = report_on(script, timeout=0.3)
+def test_where_nothing_gets_as_far_as_an_ack_little_is_tried() -> None:
+    report = report_on(refuse(404))
     assert report.generation is None
     assert report.of(Verdict.NOT_TRIED) == [check.behaviour for check in CHECKS if check.needs_ack]
-    assert FIRST.behaviour in report.of(Verdict.BROKEN)
+    assert report.of(Verdict.BROKEN) == [FIRST.behaviour]
+
+
+async def accept_and_say_nothing(connection: PeerConnection) -> None:
+    await connection.accept()
+    await connection.drain_client()
+
+
+@pytest.mark.parametrize("script", [never_answer, accept_and_say_nothing])
+def test_a_mute_server_is_asked_twice(script: Any) -> None:
+    report = report_on(script, timeout=0.3)
+    assert report.generation is None
+    assert report.of(Verdict.BROKEN) == [FIRST.behaviour, "refuses an unknown path"]
+    assert set(report.of(Verdict.NOT_TRIED)) == {*ALL} - {*report.of(Verdict.BROKEN)}
+    assert {row.behaviour for row in report.rows if row.note == "the server is mute"} == {*REFUSALS}
+
+
+class AnswersNothing(BokehPeer):
+    async def handle(self, session: Session, member: Member, message: Any) -> None:
+        pass
+
+
+def test_a_server_that_greets_and_answers_nothing_is_asked_twice() -> None:
+    report = report_on(AnswersNothing(V4), timeout=3.0)
+    assert report.generation == 4
+    asked = ["answers the round trip", "answers PULL-DOC-REQ with a document"]
+    assert report.of(Verdict.BROKEN) == asked
+    assert report.of(Verdict.NOT_TRIED) == ALL[ALL.index(asked[-1]) + 1 :]
+
+
+class NeverRefuses(BokehPeer):
+    """Is silent where it has to refuse, which says nothing about the rest."""
+
+    def admitted(self, request: Request) -> str | None:
+        return super().admitted(request) or "nobody"
+
+    async def acknowledge(self, member: Member) -> None:
+        if "nobody" in self.sessions and member in self.sessions["nobody"].members:
+            await member.peer.drain_client()
+        else:
+            await super().acknowledge(member)
+
+
+def test_silence_where_a_server_has_to_refuse_is_about_that_alone() -> None:
+    report = report_on(NeverRefuses(V4), timeout=3.0)
+    assert report.of(Verdict.NOT_TRIED) == []
+    assert {*REFUSALS, "refuses an unknown path"} & {*report.of(Verdict.KEPT)} == set()
 
 
 def test_what_is_no_ack_is_shown() -> None:

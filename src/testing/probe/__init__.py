@@ -23,7 +23,7 @@ from ...transports import (
     WrongSubprotocol,
     resolve,
 )
-from .checks import CHECKS, FIRST, Check
+from .checks import CHECKS, FIRST, PULL, ROUND_TRIP, Check
 from .report import Finding, Row, ServerReport, Verdict
 from .talking import Broken, Site
 
@@ -42,7 +42,8 @@ def server_conformance(
     Args:
         url: The http or https URL of one of its applications, as in a browser. About 30 sessions are made there.
         transport: What connections are made with: "tornado", "aiohttp", or a Transport object.
-        timeout: How long the server may take for each behaviour, in seconds.
+        timeout: How long the server may take for each behaviour, in seconds. Once it has kept silent in two that any
+            server has to react to, the others are not tried.
         headers: Further headers of the handshake, such as for authentication. Tokens are signed if Bokeh's settings
             in the environment say so (`BOKEH_SIGN_SESSIONS`, `BOKEH_SECRET_KEY`).
 
@@ -86,19 +87,27 @@ async def async_server_conformance(
         url=websocket_url(server_url(url)), transport=resolve(transport), timeout=timeout, headers=headers or {}
     )
     first = await _tried(FIRST, site)
-    rows = [_row(FIRST, first)]
+    found = {FIRST: first}
     for check in CHECKS:
         if check.needs_ack and first.verdict is Verdict.BROKEN:
-            finding = Finding(Verdict.NOT_TRIED, "there is no ACK")
+            found[check] = Finding(Verdict.NOT_TRIED, "there is no ACK")
+        elif _is_mute(found):
+            found[check] = Finding(Verdict.NOT_TRIED, "the server is mute")
         else:
-            finding = await _tried(check, site)
-        rows.append(_row(check, finding))
+            found[check] = await _tried(check, site)
     generation = int(first.note.split()[-1]) if first.verdict is Verdict.KEPT else None
+    rows = (Row(check.behaviour, check.section, finding.verdict, finding.note) for check, finding in found.items())
     return ServerReport(url, generation, tuple(rows))
 
 
-def _row(check: Check, finding: Finding) -> Row:
-    return Row(check.behaviour, check.section, finding.verdict, finding.note)
+def _is_mute(found: Mapping[Check, Finding]) -> bool:
+    """Say whether there is no point in waiting for the server again: it greets and refuses nobody, or answers nobody.
+
+    One silence alone may be about the one thing that was tried.
+    """
+    silent = {check for check, finding in found.items() if finding.silent}
+    greets_nobody = FIRST in silent and any(not check.needs_ack for check in silent)
+    return greets_nobody or silent >= {ROUND_TRIP, PULL}
 
 
 async def _tried(check: Check, site: Site) -> Finding:
@@ -107,7 +116,7 @@ async def _tried(check: Check, site: Site) -> Finding:
         async with asyncio.timeout(site.timeout):
             return await check.run(site)
     except TimeoutError:
-        note = f"nothing for {site.timeout:g} s"
+        return Finding(Verdict.BROKEN, f"nothing for {site.timeout:g} s", silent=True)
     except Broken as broken:
         note = str(broken)
     except RemoteProtocolError as error:

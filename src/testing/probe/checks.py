@@ -18,7 +18,7 @@ from ...transports import ConnectionClosed, HandshakeRefused, WebSocketViolation
 from .report import Finding, Verdict
 from .talking import Broken, Site, Talk, demand
 
-__all__ = ["CHECKS", "FIRST", "Check"]
+__all__ = ["CHECKS", "FIRST", "PULL", "ROUND_TRIP", "Check"]
 
 _KEPT = Finding(Verdict.KEPT)
 
@@ -270,6 +270,8 @@ def _without_buffer(talk: Talk) -> list[str]:
 _HANDSHAKE, _PROTOCOL = "handshake.md", "protocol.md"
 
 FIRST = Check("sends ACK first", f"{_PROTOCOL}, Life of a connection", _acknowledges)
+ROUND_TRIP = Check("answers the round trip", f"{_PROTOCOL}, Requests and replies", _round_trip)
+PULL = Check("answers PULL-DOC-REQ with a document", "messages.md", _pull)
 
 CHECKS = (
     Check("selects the subprotocol bokeh", f"{_HANDSHAKE}, Subprotocols", _selects_bokeh),
@@ -284,8 +286,8 @@ CHECKS = (
         _refuses("other", "garbage"),
         needs_ack=False,
     ),
-    Check("answers the round trip", f"{_PROTOCOL}, Requests and replies", _round_trip),
-    Check("answers PULL-DOC-REQ with a document", "messages.md", _pull),
+    ROUND_TRIP,
+    PULL,
     Check("answers a PATCH-DOC with OK, and applies it", f"{_PROTOCOL}, Requests and replies", _patch),
     Check("answers a PATCH-DOC that it cannot apply with ERROR", f"{_PROTOCOL}, Requests and replies", _bad_patch),
     Check("goes on after an ERROR", f"{_PROTOCOL}, Requests and replies", _usable_after_error),

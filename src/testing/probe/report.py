@@ -28,10 +28,12 @@ class Finding:
     Attributes:
         verdict: How the behaviour is kept.
         note: What was observed, where that says more than the verdict; "" if not.
+        silent: Whether that was nothing at all.
     """
 
     verdict: Verdict
     note: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
