@@ -10,7 +10,8 @@ import gc
 import importlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ _AUTO = "auto"
 _MARKER = "bokeh_transport"
 _LOGGERS = ("bokeh", "tornado", "bokehwire")
 _LOG_LINES = 200
+_LOOPS = "bokehwire.testing.loops"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,12 +50,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker, and what pytest-asyncio needs, where it is active and is 1.0 or newer."""
     config.addinivalue_line(
         "markers",
         f"{_MARKER}(*names): how the test reaches its Bokeh apps: in-process, tornado or aiohttp; with several names "
         "the test is run over each",
     )
+    version = str(getattr(sys.modules.get("pytest_asyncio"), "__version__", "0"))
+    if config.pluginmanager.has_plugin("asyncio") and not version.startswith("0"):
+        config.pluginmanager.register(importlib.import_module(".loops", __package__), _LOOPS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -145,7 +150,9 @@ def bokeh_session(_bokeh: _Tools) -> Callable[..., AppSession]:
 def async_bokeh_app(_async_bokeh: _AsyncTools) -> Callable[..., Awaitable[AsyncAppSession]]:
     """Open an app in an asynchronous test, as `bokeh_app` does.
 
-    `session = await async_bokeh_app(app)` is closed when the test ends, on its loop.
+    `session = await async_bokeh_app(app)` is closed on the test's loop when the test has ended, and the fixtures that
+    use the session. That takes pytest-asyncio (1.0 or newer) or anyio; with another plugin that runs asynchronous
+    tests, sessions are closed before such fixtures end.
     """
     return _async_bokeh.open_app
 
@@ -154,7 +161,7 @@ def async_bokeh_app(_async_bokeh: _AsyncTools) -> Callable[..., Awaitable[AsyncA
 def async_bokeh_session(_async_bokeh: _AsyncTools) -> Callable[..., Awaitable[AsyncAppSession]]:
     """Open a session in an asynchronous test, as `bokeh_session` does.
 
-    `session = await async_bokeh_session(server)` is closed when the test ends, on its loop.
+    `session = await async_bokeh_session(server)` is closed as those of `async_bokeh_app` are.
     """
     return _async_bokeh.open_session
 
@@ -214,16 +221,27 @@ def _bokeh(
 
 
 @pytest.fixture
+async def _bokeh_on_anyio() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
 def _async_bokeh(request: pytest.FixtureRequest, _bokeh: _Tools) -> Iterator[_AsyncTools]:
-    tools = _AsyncTools(_bokeh)
     item = request.node
     test = item.obj
     if not inspect.iscoroutinefunction(inspect.unwrap(test)):
         raise pytest.UsageError(
             f"{item.name} is no asynchronous test; use bokeh_app and bokeh_session there, without the async_."
         )
+    # Sessions have to be closed on the loop of the test, after whatever fixtures use them. That takes a fixture that is
+    # run by the plugin that runs the test.
+    if (ending := _ending_fixture_of(item)) is not None:
+        yield _AsyncTools(_bokeh, request.getfixturevalue(ending))
+        return
+    tools = _AsyncTools(_bokeh, AsyncExitStack())
 
-    # Sessions have to be closed on the loop of the test, which ends with it, whatever plugin it is that runs the test.
+    # Another plugin than those two: its loop is at hand only while the test runs.
     @functools.wraps(test)
     async def closing(*args: Any, **kwargs: Any) -> None:
         async with tools.stack:
@@ -232,6 +250,15 @@ def _async_bokeh(request: pytest.FixtureRequest, _bokeh: _Tools) -> Iterator[_As
     item.obj = closing
     yield tools
     item.obj = test
+
+
+def _ending_fixture_of(item: pytest.Function) -> str | None:
+    """Name the fixture that ends sessions on a test's loop; None if neither pytest-asyncio nor anyio runs the test."""
+    mark = item.get_closest_marker("asyncio")
+    if mark is not None and (loops := item.config.pluginmanager.get_plugin(_LOOPS)) is not None:
+        name: str = loops.fixture_for(item, mark)
+        return name
+    return "_bokeh_on_anyio" if "anyio_backend" in item.fixturenames else None
 
 
 class _Servers:
@@ -306,11 +333,11 @@ class _AsyncTools:
     """What the asynchronous fixtures are made of, for one test.
 
     Attributes:
-        stack: What ends with the test, on its loop.
+        stack: What ends after the test and the fixtures that use it, on its loop.
     """
 
-    def __init__(self, tools: _Tools) -> None:
-        self.stack = AsyncExitStack()
+    def __init__(self, tools: _Tools, stack: AsyncExitStack) -> None:
+        self.stack = stack
         self._tools = tools
 
     async def open_app(self, app: App, *, transport: str | None = None, **options: Any) -> AsyncAppSession:

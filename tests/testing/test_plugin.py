@@ -295,6 +295,112 @@ def test_asynchronous_tests_are_closed_on_their_loop(
     result.stdout.fnmatch_lines(["*test_is_not_asynchronous is no asynchronous test; use bokeh_app*"])
 
 
+ASYNC_FIXTURE = """
+    import pytest
+    from counter import app
+
+    opened = []
+    texts = []
+
+    {fixture}
+    async def page(async_bokeh_app, async_bokeh_session, bokeh_server):
+        page = await async_bokeh_app(app)
+        opened.extend([page, await async_bokeh_session(bokeh_server(app))])
+        yield page
+        await page.click("button")
+        texts.append(page.find("text").text)
+
+    {mark}
+    @pytest.mark.parametrize("bokeh_transport", ["in-process", "tornado", "aiohttp"])
+    async def test_passes(page):
+        await page.click("button")
+
+    {mark}
+    async def test_fails(page):
+        raise LookupError("on purpose")
+
+    def test_closed():
+        assert texts == ["2", "2", "2", "1"]
+        assert len(opened) == 8
+        assert not any(session.connected for session in opened)
+"""
+ON_MODULE_LOOP = "(loop_scope='module')"
+
+
+@pytest.mark.parametrize(
+    ("mark", "fixture", "options"),
+    [
+        ("@pytest.mark.asyncio", "@pytest_asyncio.fixture", ()),
+        ("", "@pytest.fixture", ("-o", "asyncio_mode=auto")),
+        (f"@pytest.mark.asyncio{ON_MODULE_LOOP}", f"@pytest_asyncio.fixture{ON_MODULE_LOOP}", ()),
+        (
+            "@pytest.mark.asyncio",
+            "@pytest_asyncio.fixture(loop_scope='session')",
+            ("-o", "asyncio_default_test_loop_scope=session"),
+        ),
+        ("@pytest.mark.anyio", "@pytest.fixture", ("-p", "no:asyncio")),
+        ("@pytest.mark.anyio", "@pytest.fixture", ()),
+    ],
+    ids=[
+        "asyncio",
+        "asyncio in auto mode",
+        "loop of the module",
+        "loop of the session",
+        "anyio",
+        "anyio beside asyncio",
+    ],
+)
+def test_an_asynchronous_fixture_uses_its_page_to_its_own_end(
+    project: pytest.Pytester, mark: str, fixture: str, options: tuple[str, ...]
+) -> None:
+    project.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n")
+    if "no:asyncio" in options:
+        project.makeini(SETTINGS.replace("asyncio_default_fixture_loop_scope = function\n", ""))
+    test = ASYNC_FIXTURE.format(mark=mark, fixture=fixture)
+    if "pytest_asyncio" in fixture:
+        test = test.replace("import pytest\n", "import pytest\n    import pytest_asyncio\n", 1)
+    run(project, test, *options, passed=4, failed=1)
+
+
+def test_another_plugin_may_run_asynchronous_tests(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pyfunc_call(pyfuncitem):
+            names = pyfuncitem._fixtureinfo.argnames
+            result = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+            if asyncio.iscoroutine(result):
+                asyncio.run(result)
+            return True
+        """
+    )
+    project.makeini(SETTINGS.replace("asyncio_default_fixture_loop_scope = function\n", ""))
+    run(
+        project,
+        """
+        from counter import app
+
+        opened = []
+
+        async def test_counts(async_bokeh_app):
+            opened.append(await async_bokeh_app(app))
+            await opened[0].click("button")
+            assert opened[0].find("text").text == "1"
+
+        def test_closed():
+            assert not opened[0].connected
+        """,
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:anyio",
+        passed=2,
+    )
+
+
 def test_a_failing_test_shows_messages_and_the_servers_log(project: pytest.Pytester) -> None:
     test = """
         import pytest
