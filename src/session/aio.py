@@ -279,7 +279,10 @@ class AsyncClientSession:
         self._runner.check()
         self._runner.pump()
         try:
-            unconfirmed = await self._hang_up(reason)
+            try:
+                self._engine.let_go_of_held()
+            finally:
+                unconfirmed = await self._hang_up(reason)
             self._runner.pump()
             self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
         finally:
@@ -572,9 +575,9 @@ class AsyncClientSession:
             recovered=weakly(self._recovered),
         )
 
-    def _give_up(self, failure: Exception | None) -> None:
+    def _give_up(self, failure: Exception | None, changes: tuple[str, ...]) -> None:
         assert self._channel is not None
-        self._channel.give_up(failure)
+        self._channel.give_up(failure, changes)
 
     def _doubted(self) -> Group:
         assert self._channel is not None

@@ -188,18 +188,22 @@ class Channel:
         """
         return self._outbox.drop_changes()
 
-    def give_up(self, failure: Exception | None) -> None:
+    def give_up(self, failure: Exception | None, changes: tuple[str, ...] = ()) -> None:
         """End the channel after a reconnection. Any thread may call.
 
         Args:
             failure: Why the session cannot go on; None if the server's session is not the one that it was.
+            changes: What was lost with what failed, each as a short text.
         """
         assert self._loop is not None
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._give_up, failure)
+            self._loop.call_soon_threadsafe(self._give_up, failure, changes)
 
-    def _give_up(self, failure: Exception | None) -> None:
-        self._end(describe_forgotten(self._options.url, failure, tuple(self._outbox.requests())))
+    def _give_up(self, failure: Exception | None, changes: tuple[str, ...]) -> None:
+        unconfirmed = (*changes, *(change for request in self._outbox.requests() for change in request.changes))
+        self._end(describe_forgotten(self._options.url, failure, unconfirmed))
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()  # the connection that was compared is lost already
         if self._link is not None:
             self._link.abort()
 
@@ -329,8 +333,8 @@ class Channel:
         self._end(describe_given_up(outage.loss, failure, outage.attempts, seconds, pending))
 
     def _resume_over(self, link: Link, outage: _Outage, seconds: float) -> None:
-        if self._link is not link:
-            return  # lost again already: another attempt is under way
+        if self._link is not link or self._ended is not None:
+            return  # lost again already: another attempt is under way, or there is none any more
         self._reconnecting = None
         pushing = not self._outbox.is_held
         if pushing:

@@ -158,18 +158,17 @@ def describe_given_up(
     return final
 
 
-def describe_forgotten(url: str, failure: Exception | None, pending: Sequence[Request]) -> ConnectionLost:
+def describe_forgotten(url: str, failure: Exception | None, unconfirmed: tuple[str, ...]) -> ConnectionLost:
     """Say that a session cannot go on after a reconnection.
 
     Args:
         url: The URL connected to.
         failure: Why; None if the server has made a new session under the id of the one that it had.
-        pending: The requests that will not be answered, oldest first.
+        unconfirmed: The changes that were not confirmed, oldest first, each as a short text.
 
     Returns:
         The error, naming the changes that were not confirmed.
     """
-    unconfirmed = _changes(pending)
     if failure is not None:
         text = f"there is a connection to {url} again, but the session cannot go on: {str(failure).rstrip('.')}."
         lost = ConnectionLost(text + _named(unconfirmed), code=None, reason="", unconfirmed=unconfirmed)

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from ..protocol import Error, Ok, PatchDoc, Reply
 from .requests import Ask, Group, Request
 
 __all__ = ["Outbox"]
+
+T = TypeVar("T")
 
 _MAX_EVENTS = 512
 """Events of one message. More gain nothing, and the session's other viewers wait while the server applies them."""
@@ -219,12 +222,10 @@ class Outbox:
         Returns:
             The changes, oldest first.
         """
-        changes = [*self._doubted, *(request for group in self._again for request in group), *self._posted]
-        changes = [request for request in changes if request.ask is Ask.PATCH]
-        self._again = deque(group for group in self._again if group[0].ask is not Ask.PATCH)
-        self._posted = deque(request for request in self._posted if request.ask is not Ask.PATCH)
-        self._doubted = ()
-        return tuple(changes)
+        again = _take_changes(self._again, lambda group: group[0].ask)
+        posted = _take_changes(self._posted, lambda request: request.ask)
+        doubted, self._doubted = self._doubted, ()
+        return (*doubted, *(request for group in again for request in group), *posted)
 
     def resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
         """Go on after a doubt. Any thread may call.
@@ -256,6 +257,17 @@ class Outbox:
             waiting.clear()
         self._patch, self._doubted, self._held = None, (), False
         return unanswered
+
+
+def _take_changes(waiting: deque[T], ask: Callable[[T], Ask]) -> list[T]:
+    """Take the changes out of a queue, at whose end another thread may add some meanwhile."""
+    taken: list[T] = []
+    kept: list[T] = []
+    for _ in range(len(waiting)):
+        item = waiting.popleft()
+        (taken if ask(item) is Ask.PATCH else kept).append(item)
+    waiting.extendleft(reversed(kept))
+    return taken
 
 
 def _may_join(request: Request) -> bool:

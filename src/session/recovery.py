@@ -18,15 +18,15 @@ class Recovery:
     Attributes:
         push_into_new_session: Whether to push our document where the server has forgotten the session; otherwise the
             session is given up.
-        give_up: Ends the session, because the documents cannot be compared, for which a reason is given, or because the
-            server's is that of another session.
+        give_up: Ends the session, because the documents cannot be compared or ours cannot be pushed, for which a reason
+            is given, or because the server's is that of another session; with the changes that are lost with a push.
         doubted: Gives the changes that the server may have or not.
         drop_changes: Takes back all changes that are not answered, because a push carries them.
         recovered: Told when the document is the server's again.
     """
 
     push_into_new_session: bool
-    give_up: Callable[[Exception | None], None]
+    give_up: Callable[[Exception | None, tuple[str, ...]], None]
     doubted: Callable[[], Group]
     drop_changes: Callable[[], Group]
     recovered: Callable[[Reconnection], None]

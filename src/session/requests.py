@@ -91,6 +91,7 @@ class Request:
         before: What it replaces, None where it adds to something.
         sent_after: How many changes had arrived from the server when it was sent; None before.
         returns: The ids of the models that it brings back and writes out, which a change before it may have taken out.
+        carries: The changes that were not sent because a push has them.
         urgent: Whether it is sent while everything else waits for the outcome of a doubt.
         on_answer: Called once with the reply, in order with the patches around it; what it raises becomes `error`.
         done: Whether it is settled; then `reply` or `error` is set.
@@ -105,6 +106,7 @@ class Request:
     before: Before | None = None
     sent_after: int | None = None
     returns: frozenset[str] = frozenset()
+    carries: tuple[Request, ...] = ()
     urgent: bool = False
     on_answer: Callable[[Reply], None] | None = None
     done: bool = False
@@ -138,7 +140,9 @@ class Request:
     @property
     def changes(self) -> tuple[str, ...]:
         """The changes it carries, each as a short text for error messages."""
-        return () if self.change is None else (str(self.change),)
+        if self.change is not None:
+            return (str(self.change),)
+        return tuple(change for request in self.carries for change in request.changes)
 
     @property
     def key(self) -> Key | None:

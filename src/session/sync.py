@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncEngine"]
 
+_EVERYTHING = Doubts(frozenset(), everything=True)
 _owners: weakref.WeakKeyDictionary[Document, weakref.ref[SyncEngine]] = weakref.WeakKeyDictionary()
 
 
@@ -100,7 +101,7 @@ class SyncEngine:
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._losses = 0
-        self._starting_over = False  # while our document is pushed into a new session
+        self._starting_over: Request | None = None  # the push of our document into a new session
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._late: LateChanges | None = None  # since the connection was lost for good
@@ -210,6 +211,7 @@ class SyncEngine:
                 self._reread_doubts()
             case Doubted(requests, reply):
                 self._investigate(requests, reply)
+                self._reread_doubts()
             case Disconnected(number=number):
                 self._losses = number
                 self._disconnect()
@@ -230,6 +232,12 @@ class SyncEngine:
     def late_changes(self) -> tuple[str, ...]:
         """The changes made since the connection was lost for good, until the document was let go of."""
         return () if self._late is None else self._late.names
+
+    def let_go_of_held(self) -> None:
+        """Take up the changes that the program holds back (`Document.hold`): there is no later."""
+        if self._followed is not None:
+            with let_go(self._followed):
+                pass
 
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
@@ -435,13 +443,20 @@ class SyncEngine:
             return
         try:
             snapshot = Snapshot(reply.content)
+        except ValueError as error:
+            raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
+        self._set(document, snapshot, reply.buffers, doubts)
+
+    def _set(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
+        """Set what is in doubt, and no change of ours is under way to, to what the server has."""
+        try:
             keys = self._conflicts.resolve(doubts, snapshot.keys(document))
             self._mind_what_is_held(document, keys)
             events = snapshot.events_for(document, sorted(keys), self)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
         if events:
-            self._apply(document, {"events": events}, reply.buffers)
+            self._apply(document, {"events": events}, buffers)
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""
@@ -495,7 +510,6 @@ class SyncEngine:
                 self._on_trouble(raised_after(*blamed))
             request.settle(reply=reply)
         self._resume(_split(rest, after_some=bool(done)), requests, self._losses)
-        self._reread_doubts()
 
     def _disconnect(self) -> None:
         """Prepare for another connection: what the server changes until there is one, nobody tells us."""
@@ -518,7 +532,7 @@ class SyncEngine:
             self._conflicts.end_comparing()
             if not inbound.pushing:
                 self._resume((), (), self._losses)
-            if not self._starting_over:
+            if self._starting_over is None:
                 self._recovered(inbound, pushed=False)
             return
         # What the server has got over the old connection it may not have read yet when it accepts the new one.
@@ -533,15 +547,17 @@ class SyncEngine:
         def compare(answer: Reply) -> None:
             if self._comparison is request:
                 self._conflicts.end_comparing()
-                self._compare(inbound, document, answer)
-                self._comparison = None
+                goes_on = self._compare(inbound, document, answer)
+                self._comparison = self._unclear_reply = None
+                if goes_on:
+                    self._recovered(inbound, pushed=False)
 
         fence.on_answer, request.on_answer = ask, compare
         self._comparison = fence
         self._post(fence)
 
-    def _compare(self, inbound: Reconnected, document: Document, answer: Reply) -> None:
-        """Go on where the lost connection has left off, if the server still has the session."""
+    def _compare(self, inbound: Reconnected, document: Document, answer: Reply) -> bool:
+        """Go on where the lost connection has left off, if the server still has the session, and say whether it has."""
         assert self._recovery is not None
         if not isinstance(answer, PullDocReply):
             raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
@@ -550,13 +566,11 @@ class SyncEngine:
             if self._recovery.push_into_new_session:
                 self._start_over(inbound, document)
             else:
-                self._recovery.give_up(None)
-            return
+                self._recovery.give_up(None, ())
+            return False
         requests, reply = self._recovery.doubted(), self._unclear_reply
-        self._unclear_reply = None
         if not requests:
             self._resume((), (), self._losses)
-            self._reread_doubts()
         else:
             evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
             found = applied(requests, evidence, whole=reply is not None and not isinstance(reply, Error))
@@ -564,7 +578,9 @@ class SyncEngine:
                 self._judge_lost(requests, *found)
             else:
                 self._judge(requests, reply, evidence, found)
-        self._recovered(inbound, pushed=False)
+        self._set(document, snapshot, answer.buffers, _EVERYTHING)
+        self._conflicts.answered_doubts(self._conflicts.take_doubts())
+        return True
 
     def _judge_lost(self, requests: Group, certain: int, most: int) -> None:
         """Send again what has not reached the server, and name what may have."""
@@ -576,17 +592,17 @@ class SyncEngine:
         """Push our document into the session that the server has made anew."""
         assert self._recovery is not None
         with let_go(document):
-            for change in self._recovery.drop_changes():
+            carried = self._recovery.drop_changes()
+            for change in carried:
                 self._conflicts.answered(change)
                 change.settle()
-            request = self._pushing(document)
+            request = self._starting_over = self._pushing(document)
+            request.carries = carried
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
 
         def note(reply: Reply) -> None:
-            self._starting_over = False
+            self._starting_over = None
             self._recovered(inbound, pushed=True)
-
-        self._starting_over = True
 
         request.on_answer = note
         self._resume([(request,)], (), self._losses)
@@ -631,7 +647,12 @@ class SyncEngine:
             return  # which the session reports itself
         if comparing and error is not None and self._recovery is not None:
             self._comparison = None
-            self._recovery.give_up(error)
+            self._recovery.give_up(error, ())
+            return
+        if request is self._starting_over and error is not None and self._recovery is not None:
+            self._starting_over = None
+            if not isinstance(error, ConnectionLost):
+                self._recovery.give_up(error, request.changes)
             return
         if error is not None and (request.ask is Ask.PATCH or request.abandoned or asked_by_engine):
             self._on_trouble(error)
@@ -647,7 +668,7 @@ class SyncEngine:
         self._rereads.clear()
         self._conflicts.clear()
         self._investigations.clear()
-        self._comparison = None
+        self._comparison = self._starting_over = None
         self._blamed.clear()
         for request in unanswered:
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))

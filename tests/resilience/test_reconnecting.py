@@ -132,6 +132,52 @@ def test_a_session_goes_on_after_its_connection_was_cut(
     play(face, scenario)
 
 
+@pytest.mark.parametrize("pending", [True, False])
+def test_on_reconnect_finds_what_was_changed_meanwhile(
+    pending: bool, some_face: Face, long_server: LiveServer, cutter: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        log, found = Log(), []
+
+        def look(back: Reconnection) -> None:
+            found.append((document.title, model(document, "slider").value))
+
+        session = await face.pull(url=cutter.url(APP), **{**log.options, "on_reconnect": look})
+        document: Any = session.document
+        cutter.block()
+        cutter.drop()
+        await do(session.wait_for(lambda: log.losses, DEADLINE))
+        if pending:
+            model(document, "slider").value = 2
+        await face.edit(long_server, session, lambda there: setattr(there, "title", "meanwhile"), APP)
+        cutter.unblock()
+        await do(session.wait_for(lambda: found, DEADLINE))
+        assert found == [("meanwhile", 2 if pending else 0)]
+        await assert_equal(long_server, session)
+        assert not log.errors
+
+    play(some_face, scenario)
+
+
+@pytest.mark.parametrize("call", ["force_roundtrip", "pull", "request_server_info", "close"])
+def test_on_reconnect_can_make_calls(call: str, long_server: LiveServer, cutter: FaultProxy) -> None:
+    async def scenario(face: Face) -> None:
+        log, made = Log(), []
+
+        def make(back: Reconnection) -> None:
+            getattr(session, call)()
+            made.append(call)
+
+        session: Any = await face.pull(url=cutter.url(APP), **{**log.options, "on_reconnect": make})
+        cutter.drop()
+        with suppress(SessionClosed):
+            await do(session.wait_for(lambda: made, DEADLINE))
+        assert made == [call]
+        assert not log.errors
+
+    play(Face("blocking", "tornado"), scenario)
+
+
 @pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "not-arrived"])
 def test_changes_in_doubt_are_applied_once(
     arrives: bool, some_face: Face, long_server: LiveServer, cutter: FaultProxy

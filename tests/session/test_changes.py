@@ -381,6 +381,26 @@ def test_changes_made_just_before_the_close_are_confirmed(server: LiveServer, fa
     face.play(scenario)
 
 
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+def test_changes_that_are_held_when_the_session_is_closed_are_confirmed(
+    server: LiveServer, face: Face, policy: Any
+) -> None:
+    async def scenario(face: Face) -> None:
+        name = f"held-{policy}-{face.kind}-{face.transport}"
+        keeper = await face.pull(url=server.url("/slider"), session_id=name)
+        session = await face.pull(url=server.url("/slider"), session_id=name)
+        document = session.document
+        assert document is not None
+        document.hold(policy)
+        named(session, "slider").value = 51
+        await do(session.close())
+        assert document.callbacks.hold_value == policy
+        await do(keeper.force_roundtrip())
+        assert named(keeper, "slider").value == 51
+
+    face.play(scenario)
+
+
 def test_patches_that_arrive_while_a_call_waits_are_applied_in_order(server: LiveServer, face: Face) -> None:
     def many(document: Document) -> None:
         div = document.get_model_by_name("div")

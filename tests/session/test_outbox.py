@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from bokehwire.protocol import Error, Ok
@@ -108,3 +110,24 @@ def test_a_push_that_is_sent_again_carries_also_what_was_refused_before() -> Non
     assert outbox.interrupt() == (first, second)
     assert (outbox.doubted, outbox.is_held) == ((), False)
     assert sent(outbox, "3") == (push,)
+
+
+def test_what_another_thread_posts_while_a_push_takes_all_changes_is_not_lost() -> None:
+    first, second = change("first"), change("second")
+    outbox = outbox_with()
+
+    class Intruded(Request):
+        """Stands for a switch of threads at the place where it is looked at: another thread posts there."""
+
+        __slots__ = ()
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "ask" and second not in outbox.requests():
+                outbox.post(second)
+            return super().__getattribute__(name)
+
+    pull = Intruded(Ask.PULL)
+    for request in (first, pull):
+        outbox.post(request)
+    assert outbox.drop_changes() == (first,)
+    assert list(outbox.requests()) == [pull, second]

@@ -10,7 +10,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.models.widgets import Slider
 
-from bokehwire import ConnectionLost, PatchRejected
+from bokehwire import ConnectionLost, PatchRejected, RequestRefused
 from bokehwire.protocol import Error, Ok, PullDocReply
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.recovery import Recovery
@@ -25,15 +25,16 @@ class Scripted:
         self.posted: list[Request] = []
         self.resumed: list[tuple[Any, Group, int]] = []
         self.troubles: list[Exception] = []
-        self.given_up: list[Exception | None] = []
+        self.given_up: list[tuple[Exception | None, tuple[str, ...]]] = []
+        self.recoveries: list[Any] = []
         self.doubted: Group = ()
         self.unsent: Group = ()
         recovery = Recovery(
             push_into_new_session=new_session,
-            give_up=self.given_up.append,
+            give_up=lambda failure, changes: self.given_up.append((failure, changes)),
             doubted=lambda: self.doubted,
             drop_changes=lambda: self.unsent,
-            recovered=lambda reconnection: None,
+            recovered=self.recoveries.append,
         )
         self.engine = SyncEngine(
             self.posted.append, lambda *told: self.resumed.append(told), Mock(), self.troubles.append, recovery
@@ -83,7 +84,7 @@ def test_a_comparison_that_fails_ends_the_session(before: int) -> None:
             script.reconnect()
     script.answer(Error("s", "e", "r", "refused"))
     assert len(script.given_up) == 1
-    assert script.given_up[0] is not None
+    assert isinstance(script.given_up[0][0], RequestRefused)
 
 
 def test_a_refusal_of_before_the_loss_is_reported_after_it() -> None:
@@ -112,3 +113,61 @@ def test_a_push_into_a_new_session_settles_the_changes_it_carries() -> None:
     script.answer(script.contents())
     assert [request.done for request in script.unsent] == [True]
     assert [group[0].ask for group in script.resumed[-1][0]] == [Ask.PUSH]
+
+
+def test_a_push_into_a_new_session_that_is_refused_ends_the_session_and_names_the_changes_it_carries() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    script.unsent = tuple(script.posted[1:])
+    script.lose()
+    script.reconnect(same_process=False)
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    ((push,),) = script.resumed[-1][0]
+    assert len(push.changes) == 1
+    script.engine.handle(Answered((push,), Error("s", "e", "r", "refused")))
+    ((failure, changes),) = script.given_up
+    assert (type(failure), changes) == (RequestRefused, push.changes)
+    assert script.recoveries == []
+
+
+def test_a_refusal_of_before_a_push_into_a_new_session_is_not_reported_of_later_changes() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    script.slider.title = "new"
+    script.doubted = script.unsent = tuple(script.posted[1:])
+    script.engine.handle(Doubted(script.doubted, Error("s", "e", "r", "refused")))
+    script.lose()
+    script.reconnect(same_process=False)
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    ((push,),) = script.resumed[-1][0]
+    script.engine.handle(Answered((push,), Ok("s", "r")))
+    assert [recovery.pushed for recovery in script.recoveries] == [True]
+    script.slider.value = 3
+    script.doubted = tuple(script.posted[-1:])
+    script.lose()
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    assert script.troubles == []
+
+
+def test_an_answer_of_before_a_second_loss_compares_nothing() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.lose()
+    script.reconnect()
+    stale = [script.asked()[-1]]
+    script.lose()
+    script.engine.handle(Answered((stale[0],), Ok("s", "r")))
+    assert script.asked()[-1] is stale[0]
+    script.reconnect()
+    fence = script.asked()[-1]
+    script.engine.handle(Answered((fence,), Ok("s", "r")))
+    stale.append(script.asked()[-1])
+    script.lose()
+    script.engine.handle(Answered((stale[1],), script.contents()))
+    assert script.resumed == []

@@ -1,0 +1,193 @@
+"""What a channel delivers when connections are lost and made again, by itself: the test is the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from bokehwire import ConnectError, Reconnect
+from bokehwire.session.channel import Channel
+from bokehwire.session.requests import Answered, Ask, Inbound, Lost, Request
+from bokehwire.transports import ConnectionClosed, ConnectionOptions
+
+from ..live import DEADLINE
+
+
+class Socket:
+    """A connection whose server says what it is told to say, and has acknowledged the session at once.
+
+    Args:
+        ended: Why the connection is over as soon as the acknowledgement has been read; None if it stands.
+        refuses: Whether it is lost when something is sent.
+    """
+
+    subprotocol = "bokeh"
+
+    def __init__(self, ended: ConnectionClosed | None = None, *, refuses: bool = False) -> None:
+        self._unread = [['{"msgid": "a", "msgtype": "ACK"}', "{}", "{}"]]
+        self._fault = ended
+        self._refuses = refuses
+        self._over = asyncio.Event()
+        self.aborted = False
+        self.written_to = asyncio.Event()
+
+    async def receive(self) -> list[Any]:
+        if self._unread:
+            return self._unread.pop()
+        if self._fault is None:
+            await self._over.wait()
+        assert self._fault is not None
+        raise self._fault
+
+    async def send(self, frames: Sequence[Any]) -> None:
+        self.written_to.set()
+        if self._refuses:
+            self.lose()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self.lose()
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.lose()
+
+    def lose(self) -> None:
+        self._fault = self._fault or ConnectionClosed(code=1006)
+        self._over.set()
+
+
+class Network:
+    """Makes one connection after the other, then none; and the channel that uses them, with all that it delivers."""
+
+    def __init__(self, *sockets: Socket, **policy: Any) -> None:
+        self.left = list(sockets)
+        self.delivered: list[Inbound] = []
+        self._news = asyncio.Event()
+        options = ConnectionOptions(url="ws://nowhere/ws", subprotocols=("bokeh", "token"))
+        self.channel = Channel(
+            self,
+            options,
+            timeout=DEADLINE,
+            deliver=self._deliver,
+            may_remove=lambda patch: False,
+            reconnect=Reconnect(first_delay=0.001, max_delay=0.001, **policy),
+            renew=lambda: options,
+        )
+
+    async def connect(self, options: ConnectionOptions) -> Any:
+        if not self.left:
+            raise ConnectError("there is no other connection")
+        return self.left.pop(0)
+
+    def _deliver(self, inbound: Inbound) -> None:
+        self.delivered.append(inbound)
+        self._news.set()
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(inbound).__name__ for inbound in self.delivered]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+    async def until_quiet(self) -> None:
+        """Wait until nothing is left to run but this."""
+        async with asyncio.timeout(DEADLINE):
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(others)
+
+
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(scenario())
+
+
+def pushing() -> Request:
+    return Request(Ask.PUSH, content=msgspec.Raw(b'{"doc": {}}'))
+
+
+@pytest.mark.parametrize("ask", [Ask.ROUND_TRIP, Ask.PUSH], ids=["compared", "pushed"])
+def test_nothing_follows_the_end_of_a_session_whose_next_connection_ends_at_once_for_good(ask: Ask) -> None:
+    async def scenario() -> None:
+        first = Socket()
+        network = Network(first, Socket(ConnectionClosed(code=1011, reason="no")))
+        await network.channel.open()
+        network.channel.post(pushing() if ask is Ask.PUSH else Request(ask))
+        await first.written_to.wait()
+        first.lose()
+        await network.until_quiet()
+        assert network.kinds == ["Disconnected", "Lost"]
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_a_connection_that_is_lost_as_soon_as_it_is_made_is_followed_by_another() -> None:
+    async def scenario() -> None:
+        first, third = Socket(), Socket()
+        network = Network(first, Socket(ConnectionClosed(code=1006)), third)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: "Reconnected" in network.kinds)
+        assert network.kinds == ["Disconnected", "Disconnected", "Reconnected"]
+        assert (network.channel.is_open, network.channel.is_reconnecting) == (True, False)
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_a_session_that_is_dropped_after_two_losses_in_a_row_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        first = Socket()
+        network = Network(first, Socket(ConnectionClosed(code=1006)), deadline=None)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: network.kinds == ["Disconnected", "Disconnected"])
+        assert network.channel.is_reconnecting
+        await network.channel.abandon()
+        await network.until_quiet()
+
+    play(scenario)
+
+
+def test_a_session_that_is_given_up_while_another_connection_is_made_leaves_nothing_behind() -> None:
+    """A blocking session compares when its program looks, and the connection may be lost again by then."""
+
+    async def scenario() -> None:
+        first, second, third = Socket(), Socket(), Socket()
+        network = Network(first, second, third)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: "Reconnected" in network.kinds)
+        second.lose()
+        network.channel.give_up(None)
+        await network.until(lambda: isinstance(network.delivered[-1], Lost))
+        await network.until_quiet()
+        assert network.kinds == ["Disconnected", "Reconnected", "Disconnected", "Lost"]
+        assert (network.channel.is_open, network.left) == (False, [third])
+
+    play(scenario)
+
+
+def test_changes_that_a_push_carries_are_settled_by_a_loss() -> None:
+    async def scenario() -> None:
+        first = Socket()
+        network = Network(first, Socket())
+        await network.channel.open()
+        change = Request(Ask.PATCH, content=msgspec.Raw(b"{}"))
+        for request in (change, pushing()):
+            first.written_to.clear()
+            network.channel.post(request)
+            await first.written_to.wait()
+        first.lose()
+        await network.until(lambda: "Disconnected" in network.kinds)
+        assert network.delivered[0] == Answered((change,), None)
+        await network.channel.abandon()
+
+    play(scenario)
