@@ -135,15 +135,16 @@ class AsyncClientSession:
         self._runner = _runner if _runner is not None else LoopRunner()
         self._policy = checked_policy(reconnect)
         self._trouble = Trouble(self._id, on_error, on_disconnect, on_reconnect)
-        # Neither the loop nor the document keeps a session alive that the program has let go of.
+        # Neither the loop nor the document keeps a session alive that the program has let go of, nor do callbacks that
+        # it has given, which may lead back here.
         self._engine = SyncEngine(
             weakly(self._post),
             weakly(self._resume),
             self._runner.schedule,
-            self._trouble.note,
+            weakly(self._trouble.note),
             None if self._policy is None else self._recovery(self._policy),
         )
-        self._runner.connect_to(weakly(self._handle), self._trouble.note_callback)
+        self._runner.connect_to(weakly(self._handle), weakly(self._trouble.note_callback))
         self._lifeline = Lifeline(self._engine)
         self._finalizer = weakref.finalize(self, self._lifeline.cut)
         self._channel: Channel | None = None
@@ -705,6 +706,10 @@ class AsyncClientSession:
 
     def _told(self, loss: ConnectionLost) -> ConnectionLost:
         """Give a loss with all that it has cost, for the program to be told; from then on its document is its own."""
+        try:
+            self._engine.let_go_of_held()
+        except Exception as error:  # of the program's handlers, which are told of these changes now
+            loss.add_note(f"Letting go of what was held back failed: {type(error).__name__}: {error}")
         complete = describe_late(loss, self._engine.late_changes)
         self._engine.detach()
         self._loss_raised = True

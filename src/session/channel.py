@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..protocol import Generation, PatchDoc
-from ..transports import ConnectError, ConnectionOptions, Transport
+from ..transports import ConnectError, ConnectionClosed, ConnectionOptions, Transport
 from .endings import describe_forgotten, describe_full, describe_given_up, describe_loss, describe_too_late
 from .errors import ConnectionLost
 from .link import Link
@@ -86,6 +86,7 @@ class Channel:
         self._ended: Lost | None = None
         self._outage: _Outage | None = None  # from a loss until there is a connection on which all goes on
         self._kept = 0  # bytes that wait for its end
+        self._waiting: asyncio.TimerHandle | None = None  # for an answer, while the documents are compared
 
     @property
     def is_open(self) -> bool:
@@ -124,7 +125,8 @@ class Channel:
             self._outbox,
             deliver=self._deliver,
             full=self._full,
-            progressed=self._settled.set,
+            asked=self._asked,
+            progressed=self._progressed,
             ended=self._lost,
         )
         self._link = link
@@ -171,7 +173,7 @@ class Channel:
         assert self._loop is not None
         if self._ended is None and not self._loop.is_closed():
             self._outbox.resume(again, doubted, losses)
-            if not self._outbox.is_held and self.is_open:
+            if not self._outbox.is_held and self.is_open and not self._outbox.holds_changes:
                 self._outage = None
             self._wake_writer()
 
@@ -298,13 +300,13 @@ class Channel:
             last_id = self._link.last_id if self._link is not None else ""
             self._outage = _Outage(loss, last_id, self._loop.time(), self._policy.delays())
         self._link = None
-        self._reconnecting = self._loop.create_task(self._reconnect(self._policy, self._outage))
+        self._stop_waiting()
+        self._reconnecting = self._loop.create_task(self._reconnect(self._policy, self._outage, loss))
         self._deliver(Disconnected(loss, self._outbox.losses))
 
-    async def _reconnect(self, policy: Reconnect, outage: _Outage) -> None:
+    async def _reconnect(self, policy: Reconnect, outage: _Outage, failure: Exception) -> None:
         """Connect again, until it succeeds or there is no more hope."""
         loop = asyncio.get_running_loop()
-        failure: Exception = outage.loss
         try:
             async with asyncio.timeout_at(None if policy.deadline is None else outage.since + policy.deadline):
                 for delay in outage.delays:
@@ -337,13 +339,38 @@ class Channel:
             return  # lost again already: another attempt is under way, or there is none any more
         self._reconnecting = None
         pushing = not self._outbox.is_held
-        if pushing:
-            self._outage = None
         same = same_process(outage.last_id, link.first_id)
         self._deliver(Reconnected(outage.attempts, seconds, pushing, same))
 
+    def _asked(self) -> None:
+        """Note that the server was asked for what the documents are compared by. It may not even read what we send."""
+        if self._outage is None or self._loop is None or self._policy is None:
+            return
+        limits = [limit for limit in (self._timeout, self._policy.deadline) if limit is not None]
+        if limits:
+            self._stop_waiting()
+            self._waiting = self._loop.call_later(min(limits), self._overdue, self._link, min(limits))
+
+    def _overdue(self, link: Link | None, seconds: float) -> None:
+        if link is not None and link is self._link:
+            link.fail(ConnectionClosed(reason=f"no answer within {seconds:g} s, while the documents were compared"))
+
+    def _stop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+
+    def _progressed(self, group: Group) -> None:
+        """Note an answer of the server. When a change or a push gets one, the connection has proven good."""
+        if group[0].urgent:
+            self._stop_waiting()
+        elif group[0].ask in (Ask.PATCH, Ask.PUSH) and not self._outbox.is_held:
+            self._outage = None
+        self._settled.set()
+
     def _end(self, error: Exception | None) -> None:
         """Deliver the end, once."""
+        self._stop_waiting()
         if self._ended is None:
             self._ended = Lost(error, self._outbox.clear())
             self._settled.set()
@@ -353,6 +380,7 @@ class Channel:
         """Release the socket and the tasks, whatever state they are in, without a word to the server."""
         if self._ended is None:
             self._ended = Lost(None)  # nobody is to be told
+        self._stop_waiting()
         reconnecting = self._reconnecting
         if reconnecting is not None and reconnecting is not asyncio.current_task():
             reconnecting.cancel()

@@ -105,7 +105,8 @@ class Evidence:
         if key == ROOTS:
             here = [str(root.id) for root in self._document.roots]
             later = [msgspec.json.decode(request.content) for request in self._after(key, ours)]
-            return _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
+            found = _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
+            return found if repeating else _latest(found)
         if any(event["kind"] in _DATA_KINDS for event in events):
             return self._column_counts(key, ours, repeating)
         theirs = comparable(self._server_value(key), self._buffers)
@@ -152,11 +153,7 @@ class Evidence:
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
         found = _replayed(theirs, events, later, here, _with_columns, _shows_columns)
-        if repeating:
-            return found
-        # What a replacement has made, nothing has been before it: or else it makes no difference.
-        replaced = {count for count, event in enumerate(events, 1) if event["kind"] not in _DATA_KINDS[1:]}
-        return frozenset(count for count in found if count + 1 not in found & replaced)
+        return found if repeating else _latest(found)
 
 
 def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = False) -> tuple[int, int]:
@@ -202,6 +199,11 @@ def _replayed(
         if value == here:
             found.add(count)
     return frozenset(found)
+
+
+def _latest(found: frozenset[int]) -> frozenset[int]:
+    """Leave out those numbers after which the next change makes no difference: it is there, whoever has made it."""
+    return frozenset(count for count in found if count + 1 not in found)
 
 
 def _with_root(roots: list[str], event: dict[str, Any]) -> list[str]:

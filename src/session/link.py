@@ -43,7 +43,8 @@ class Link:
         outbox: What to send, and what is waiting for an answer. It outlives the link.
         deliver: Told of everything that arrives, in order.
         full: Called after each delivered change; says whether too many wait to be handled, which ends the connection.
-        progressed: Called after each answer of the server.
+        asked: Called when an urgent request is being sent.
+        progressed: Called after each answer of the server with the requests that it answers.
         ended: Told once why the connection is over, from the moment on that the server has acknowledged the session,
             unless this side has closed or dropped it. What is no Exception has interrupted the loop.
     """
@@ -56,7 +57,8 @@ class Link:
         *,
         deliver: Callable[[Inbound], None],
         full: Callable[[], bool],
-        progressed: Callable[[], None],
+        asked: Callable[[], None],
+        progressed: Callable[[Group], None],
         ended: Callable[[BaseException], None],
     ) -> None:
         self._transport = transport
@@ -64,6 +66,7 @@ class Link:
         self._outbox = outbox
         self._deliver = deliver
         self._full = full
+        self._asked = asked
         self._progressed = progressed
         self._tell_end = ended
         self._connection = Connection(limits=Limits(max_message_size=options.max_message_size, max_pending=None))
@@ -153,6 +156,16 @@ class Link:
         if self._socket is not None:
             await self._socket.close(1000, reason)
 
+    def fail(self, fault: Exception) -> None:
+        """End the connection, because it is of no use any more.
+
+        Args:
+            fault: Why, which is told as the end of it.
+        """
+        self._end(fault)
+        if self._socket is not None:
+            self._socket.abort()
+
     def abort(self) -> None:
         """Drop the socket and stop the tasks, without a word to the server or to anybody here."""
         self.drop_socket()
@@ -225,7 +238,7 @@ class Link:
                 else:
                     self._deliver(Answered(group, message))
                     self._wake.set()
-                self._progressed()
+                self._progressed(group)
             case Ready(msgid=msgid) if not acknowledged.done():
                 self._first_id = self._last_id = msgid
                 acknowledged.set_result(None)
@@ -246,6 +259,8 @@ class Link:
                             self._deliver(Answered(group, None, error))
                         continue
                     self._outbox.sent(outgoing.msgid, group)
+                    if group[0].urgent:
+                        self._asked()
                     await socket.send(outgoing.frames)
                 await self._wake.wait()
                 self._wake.clear()

@@ -31,11 +31,13 @@ class Reconnect:
 
     Attributes:
         attempts: How many times to try, None for no limit. A connection that is lost before the documents have been
-            compared was an attempt like any other.
+            compared, and one of the changes that waited is answered, was an attempt like any other.
         first_delay: Seconds before the first attempt.
         max_delay: The longest time between two attempts, in seconds.
         jitter: The part of each delay that is left to chance, from 0 to 1.
-        deadline: Seconds after the loss when no further attempt is made; None for never.
+        deadline: Seconds after the loss when no further attempt is made; None for never. A server that accepts a
+            connection and is silent when the documents are to be compared is given as long, or `connect_timeout` if
+            that is shorter; then the connection counts as lost.
         max_pending: Bytes of changes kept while there is no connection. A change beyond that is not made on the server:
             the next call raises an error that names it, and the document is made equal to the server's later.
         new_session: What to do when the server has forgotten the session and made a new one under its id, as after a

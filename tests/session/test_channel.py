@@ -36,12 +36,18 @@ class Socket:
         self.written_to = asyncio.Event()
 
     async def receive(self) -> list[Any]:
+        while not self._unread and self._fault is None:
+            self._over.clear()
+            await self._over.wait()
         if self._unread:
             return self._unread.pop()
-        if self._fault is None:
-            await self._over.wait()
         assert self._fault is not None
         raise self._fault
+
+    def say(self, header: str) -> None:
+        """Have a message without content arrive."""
+        self._unread.append([header, "{}", "{}"])
+        self._over.set()
 
     async def send(self, frames: Sequence[Any]) -> None:
         self.written_to.set()
@@ -189,5 +195,54 @@ def test_changes_that_a_push_carries_are_settled_by_a_loss() -> None:
         await network.until(lambda: "Disconnected" in network.kinds)
         assert network.delivered[0] == Answered((change,), None)
         await network.channel.abandon()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_attempts_at_which_a_push_is_lost_each_time_are_counted(attempts: int) -> None:
+    async def scenario() -> None:
+        sockets = [Socket(refuses=True) for _ in range(6)]
+        network = Network(*sockets, attempts=attempts)
+        await network.channel.open()
+        network.channel.post(pushing())
+        await network.until(lambda: "Lost" in network.kinds)
+        await network.until_quiet()
+        assert network.left == sockets[1 + attempts :]
+
+    play(scenario)
+
+
+def test_an_outage_is_over_once_a_push_has_been_answered() -> None:
+    async def scenario() -> None:
+        first, second, third = Socket(refuses=True), Socket(), Socket()
+        network = Network(first, second, third, attempts=1)
+        await network.channel.open()
+        network.channel.post(pushing())
+        await second.written_to.wait()
+        second.say('{"msgid": "b", "msgtype": "OK", "reqid": "1"}')
+        await network.until(lambda: "Answered" in network.kinds)
+        second.lose()
+        await network.until(lambda: network.kinds.count("Reconnected") == 2)
+        assert network.left == []
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_a_server_that_is_silent_when_the_documents_are_compared_does_not_outlast_the_deadline() -> None:
+    async def scenario() -> None:
+        first, second = Socket(), Socket()
+        network = Network(first, second, deadline=0.01)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: "Reconnected" in network.kinds)
+        network.channel.post(Request(Ask.ROUND_TRIP, urgent=True))
+        await network.until(lambda: "Lost" in network.kinds)
+        await network.until_quiet()
+        assert second.aborted
+        lost = network.delivered[-1]
+        assert isinstance(lost, Lost)
+        assert "while the documents were compared" in str(lost.error)
 
     play(scenario)

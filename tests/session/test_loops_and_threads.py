@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -435,6 +436,30 @@ def test_a_lost_session_that_is_let_go_of_frees_its_document(own_server: LiveSer
         del session
         gc.collect()
     push_session(document, url=own_server.url(), transport=blocking.transport).close()
+
+
+def test_a_session_whose_callbacks_lead_back_to_it_is_dropped_when_it_is_let_go_of(
+    own_server: LiveServer, blocking: Face
+) -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.session = pull_session(
+                url=own_server.url(),
+                transport=blocking.transport,
+                on_error=self.note,
+                on_disconnect=self.note,
+                on_reconnect=self.note,
+                reconnect=True,
+            )
+
+        def note(self, news: object) -> None: ...
+
+    owner = Owner()
+    gone = weakref.ref(owner)
+    del owner
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        gc.collect()
+    assert gone() is None
 
 
 def test_a_handler_does_not_wait_for_another_threads_turn(server: LiveServer, blocking: Face) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from bokeh.document import Document
+from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Slider
 
 from bokehwire import ConnectionLost, PatchRejected, RequestRefused
@@ -40,7 +42,9 @@ class Scripted:
             self.posted.append, lambda *told: self.resumed.append(told), Mock(), self.troubles.append, recovery
         )
         self.slider = Slider(start=0, end=9, value=1)
+        self.source = ColumnDataSource(data={"x": [0], "y": [0]})
         self.document = Document()
+        self.document.add_root(self.source)
         self.document.add_root(self.slider)
         self.push = self.engine.push(self.document)
 
@@ -171,3 +175,32 @@ def test_an_answer_of_before_a_second_loss_compares_nothing() -> None:
     script.lose()
     script.engine.handle(Answered((stale[1],), script.contents()))
     assert script.resumed == []
+
+
+ROWS: dict[str, Any] = {"x": [1], "y": [1]}
+EDITS: Mapping[str, Callable[[Scripted], object]] = {
+    "add_root": lambda script: script.document.add_root(Slider(start=0, end=1, value=0)),
+    "remove_root": lambda script: script.document.remove_root(script.slider),
+    "patch": lambda script: script.source.patch({"x": [(0, 5)]}),
+    "stream": lambda script: script.source.stream(ROWS),
+    "rollover": lambda script: script.source.stream(ROWS, 1),
+    "data": lambda script: setattr(script.source, "data", ROWS),
+    "property": lambda script: setattr(script.slider, "value", 2),
+    "title": lambda script: setattr(script.document, "title", "new"),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_change_whose_answer_is_lost_is_found_on_the_server_or_sent_again(kind: str, arrived: bool) -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    before = script.contents()
+    EDITS[kind](script)
+    (change,) = script.doubted = tuple(script.posted[1:])
+    script.lose()
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents() if arrived else before)
+    assert script.troubles == []
+    assert script.resumed == [((), (change,), 1) if arrived else (((change,),), (change,), 1)]
