@@ -250,7 +250,7 @@ class AsyncClientSession:
             await self._connect()
 
     async def close(self, why: str = "closed") -> None:
-        """Send what is pending, wait for the server to confirm it, and close the connection.
+        """Send what is pending, and what the document holds back; wait for the server to confirm it, and disconnect.
 
         Does nothing when the session is closed or was never connected.
 

@@ -160,7 +160,7 @@ class ClientSession:
             self._run_in_turn(self._session.connect())
 
     def close(self, why: str = "closed") -> None:
-        """Send what is pending, wait for the server to confirm it, and close the connection.
+        """Send what is pending, and what the document holds back; wait for the server to confirm it, and disconnect.
 
         Does nothing when the session is closed or was never connected. Inside a callback that runs on the session's own
         `io_loop`, the close is scheduled, and this returns at once; `run_until_closed`, or the next `close` outside the

@@ -10,7 +10,7 @@ the columns by then, and its own events, which follow, have nothing to add.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from bokeh.core.serialization import Buffer, Serializer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["SentColumns", "complete_received", "complete_sent"]
+__all__ = ["SentColumns", "complete_received", "complete_sent", "misfits"]
 
 
 class SentColumns:
@@ -88,6 +88,40 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
 def _whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent) -> ColumnDataChangedEvent:
     """Make the event of all columns as they are now."""
     return ColumnDataChangedEvent(event.document, event.model, event.attr, setter=event.setter)
+
+
+def misfits(document: Document, event: Any) -> bool:
+    """Say whether a received change of columns is about others than those that are here.
+
+    A server that holds has told of neither the rows nor the columns that came after them; a pull has brought both.
+
+    Args:
+        document: The document the change is for.
+        event: One element of a PATCH-DOC's "events". What is malformed fits: it is left for Bokeh to refuse.
+    """
+    match event:
+        case {
+            "kind": "ColumnsPatched",
+            "model": {"id": str(model_id)},
+            "attr": str(attr),
+            "patches": {"type": "map", "entries": [*entries]},
+        }:
+            model = document.models.get_by_id(cast(Any, model_id))
+            columns = getattr(model, attr, None)
+            return isinstance(columns, dict) and any(_is_beyond(columns, entry) for entry in entries)
+        case _:
+            return False
+
+
+def _is_beyond(columns: dict[str, Any], entry: Any) -> bool:
+    match entry:
+        case [str(name), [*patches]] if name in columns:
+            places = [patch[0] for patch in patches if isinstance(patch, list) and patch]
+            return any(isinstance(place, int) and place >= len(columns[name]) for place in places)
+        case [str(), [*_]]:
+            return True
+        case _:
+            return False
 
 
 def complete_received(document: Document, content: Any) -> list[Buffer]:

@@ -170,14 +170,21 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
     """
     by_key: dict[Key, list[int]] = {}
     for index, request in enumerate(group):
-        if request.key is not None:
+        if request.key is not None and not request.implied:
             by_key.setdefault(request.key, []).append(index)
     possible = {0, len(group)} if whole else set(range(len(group) + 1))
     for key, indices in by_key.items():
         counts = evidence.counts(key, [group[index] for index in indices], repeating=repeating)
         fitting = {number for number in possible if sum(index < number for index in indices) in counts}
         possible = fitting or possible
-    return min(possible), max(possible)
+    certain, most = min(possible), max(possible)
+    while most > certain and group[most - 1].implied and _replaces(group[most - 1]):
+        most -= 1  # it makes no difference, and its own answer will tell
+    return certain, most
+
+
+def _replaces(request: Request) -> bool:
+    return request.change is not None and request.change.replaces
 
 
 def _replayed(

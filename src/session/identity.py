@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
+    from .requests import Key
+
 __all__ = ["Acquaintance", "defined_ids"]
 
 _DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
@@ -43,6 +45,7 @@ class Acquaintance:
     def __init__(self) -> None:
         self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
         self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
+        self._fresh: set[str] = set()  # the ids of those that were written out since anything arrived
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
 
@@ -123,6 +126,7 @@ class Acquaintance:
         back = {model for model in written if model in self._restless or document.models.seen(model.id)}
         self._restless |= back
         self._untold -= written
+        self._fresh.update(str(model.id) for model in written)
         return frozenset(str(model.id) for model in back)
 
     def heard(self, document: Document) -> None:
@@ -131,8 +135,17 @@ class Acquaintance:
         Args:
             document: The document.
         """
-        if self._restless and document.callbacks.hold_value is None:
+        if (self._restless or self._fresh) and document.callbacks.hold_value is None:
             self._restless.clear()
+            self._fresh.clear()
+
+    def is_fresh(self, key: Key | None) -> bool:
+        """Say whether a change is of a model that has just been written out, perhaps with what the change makes of it.
+
+        Args:
+            key: What the change changes.
+        """
+        return key is not None and key[0] in self._fresh
 
     def is_about_stranger(self, event: DocumentPatchedEvent) -> bool:
         """Say whether a change is of a model that the server has not heard of, which may know another one by its id.

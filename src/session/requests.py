@@ -91,6 +91,7 @@ class Request:
         before: What it replaces, None where it adds to something.
         sent_after: How many changes had arrived from the server when it was sent; None before.
         returns: The ids of the models that it brings back and writes out, which a change before it may have taken out.
+        implied: Whether the server may have the value already, with the model that a change just before has brought in.
         carries: The changes that were not sent because a push has them.
         urgent: Whether it is sent while everything else waits for the outcome of a doubt.
         on_answer: Called once with the reply, in order with the patches around it; what it raises becomes `error`.
@@ -106,6 +107,7 @@ class Request:
     before: Before | None = None
     sent_after: int | None = None
     returns: frozenset[str] = frozenset()
+    implied: bool = False
     carries: tuple[Request, ...] = ()
     urgent: bool = False
     on_answer: Callable[[Reply], None] | None = None

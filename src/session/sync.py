@@ -22,7 +22,7 @@ from ..protocol import Buffer, Error, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
 from .changes import ROOTS, classify, key_of_wire_event, may_place, replaced, replaced_on_the_wire
-from .columns import SentColumns, complete_received, complete_sent
+from .columns import SentColumns, complete_received, complete_sent, misfits
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, may_remove, refers_to_strangers
 from .echo import PushEcho
@@ -277,6 +277,7 @@ class SyncEngine:
             return
         self._acquaintance.introduce_event(event.document, event)
         change = classify(event)
+        implied = self._acquaintance.is_fresh(change.key)
         try:
             encoded = encoding.encode_event(event.document, complete_sent(event), self._acquaintance)
         except SerializationError:
@@ -285,6 +286,7 @@ class SyncEngine:
             self._reread_doubts()
             raise
         request = Request.carrying(Ask.PATCH, encoded, change, self._holding.made_after(self._handled), before)
+        request.implied = implied
         self._sent_columns.note(event, encoded)
         self._conflicts.changed(request)
         if self._holding.concerns(change.key):
@@ -377,6 +379,14 @@ class SyncEngine:
                 self._conflicts.doubt_everything()
                 self._reread_doubts()
                 events[:] = [event for event in events if event not in changes]
+                if not events:
+                    return
+            misfitting = [event for event in events if misfits(document, event)]
+            if misfitting:
+                for event in misfitting:
+                    self._conflicts.doubt(key_of_wire_event(event))
+                self._reread_doubts()
+                events[:] = [event for event in events if event not in misfitting]
                 if not events:
                     return
         self._apply(document, message.content, message.buffers)

@@ -7,7 +7,7 @@ import pytest
 from bokehwire import ConnectionLost
 
 from ..apps import model
-from ..live import LiveServer
+from ..live import DEADLINE, LiveServer
 from ..proxy import Action, Direction, Fault, FaultProxy, Position
 from ..session.faces import Face, do
 from .exchange import APP
@@ -27,5 +27,21 @@ def test_a_close_that_meets_the_loss_tells_of_it(face: Face, exchange_server: Li
         assert caught.value.code == 1006
         assert caught.value.__cause__ is not None
         assert ".text changed" in str(caught.value.unconfirmed)
+
+    face.play(scenario)
+
+
+def test_what_a_document_holds_back_is_named_with_the_loss(
+    face: Face, exchange_server: LiveServer, proxy: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=proxy.url(APP))
+        document = session.document
+        assert document is not None
+        document.hold()
+        model(document, "note").text = "changed"
+        proxy.drop()
+        with pytest.raises(ConnectionLost, match=r"never sent: .*\.text changed"):
+            await do(session.wait_for(lambda: False, DEADLINE))
 
     face.play(scenario)

@@ -425,3 +425,34 @@ def test_a_change_of_a_new_model_in_the_handler_of_the_change_that_brings_it_in(
     world.quiet()
     assert not world.clients[0].errors
     assert "changed" in {model.text for model in world.peer.document.models if isinstance(model, Div)}
+
+
+def test_a_change_of_a_model_that_the_same_message_brings_in_is_not_taken_for_what_failed(
+    make_world: MakeWorld,
+) -> None:
+    """It is written out with the model, as it is when all is let go of."""
+    world = make_world()
+    document = world.clients[0].document
+    world.hold(0, "collect")
+    new = Div(text="new")
+    document.add_root(new)
+    world.edit_here(0, Edit("poison", 1))
+    new.text = "newer"
+    world.quiet()
+    (error,) = world.clients[0].rejections
+    assert len(error.changes) == 1
+    assert not any(str(new.id) in name for name in world.clients[0].named)
+
+
+@pytest.mark.parametrize("columns", [{"x": [], "y": []}, {"y": [1, 2]}], ids=["shorter", "others"])
+def test_a_patch_of_columns_that_a_pull_has_replaced(make_world: MakeWorld, columns: dict[str, Any]) -> None:
+    """A server that holds tells of it late; the data that comes after it was in the document that was pulled."""
+    world = make_world()
+    world.hold(None, "combine")
+    world.edit_there(Edit("patch"))
+    source: Any = next(model for model in world.peer.document.models if isinstance(model, ColumnDataSource))
+    world.peer.edit(lambda document: setattr(source, "data", columns))
+    world.pull(0)
+    world.drain()
+    world.quiet()
+    assert not world.clients[0].errors
