@@ -30,10 +30,11 @@ from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
 from .evidence import Evidence, applied
 from .holding import Holding, is_held, let_go
 from .identity import Acquaintance
+from .judging import Judge
 from .late import LateChanges
 from .reconnecting import Reconnection
 from .recovery import Recovery
-from .refusals import dropped, in_doubt, raised_after, refusal, undecided
+from .refusals import refusal, undecided
 from .requests import (
     Answered,
     Ask,
@@ -94,18 +95,17 @@ class SyncEngine:
         self._server_version: str | None = None
         self._acquaintance = Acquaintance()
         self._conflicts = Conflicts()
+        self._judge = Judge(self._conflicts, resume, on_trouble)
         self._rereads: dict[Request, Doubts] = {}
         self._departures = Departures()
         self._holding = Holding()
         self._sent_columns = SentColumns()
         self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
-        self._losses = 0
         self._starting_over: Request | None = None  # the push of our document into a new session
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._late: LateChanges | None = None  # since the connection was lost for good
-        self._blamed: dict[Request, tuple[Request, Error]] = {}
 
     @property
     def document(self) -> Document | None:
@@ -213,7 +213,7 @@ class SyncEngine:
                 self._investigate(requests, reply)
                 self._reread_doubts()
             case Disconnected(number=number):
-                self._losses = number
+                self._judge.losses = number
                 self._disconnect()
             case Reconnected():
                 self._reconnect(inbound)
@@ -474,7 +474,7 @@ class SyncEngine:
             return  # an interruption has come between, and this is the second time
         refused = isinstance(reply, Error)
         if not refused and not self._departures.concern(requests):
-            self._conclude(requests, requests, reply)
+            self._judge.conclude(requests, requests, reply)
             return
         request = Request(Ask.PULL, urgent=True)
 
@@ -483,43 +483,11 @@ class SyncEngine:
             if document is None or not isinstance(answer, PullDocReply):
                 raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
             evidence = Evidence(document, self._conflicts, Snapshot(answer.content), answer.buffers)
-            self._judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
+            self._judge.judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
 
         request.on_answer = judge
         self._investigations[request] = (requests, reply)
         self._post(request)
-
-    def _judge(self, requests: Group, reply: Reply, evidence: Evidence, found: tuple[int, int]) -> None:
-        """Send again what was not applied through no fault of its own, and name what was refused."""
-        certain, most = found
-        done, rest = requests[:most], requests[most:]
-        if not isinstance(reply, Error):
-            unclear = evidence.unclear(requests[certain:most])
-            if unclear:
-                self._on_trouble(undecided(unclear, reply))
-            if len(rest) == 1:
-                self._on_trouble(dropped(rest[0]))
-                done, rest = requests, ()
-        elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
-            # The last one that was certainly applied may be the one at whose callbacks it failed.
-            self._on_trouble(undecided(requests[max(certain - 1, 0) : most], reply))
-        elif not rest:
-            self._on_trouble(raised_after(done[-1], reply))
-        elif done:
-            # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
-            self._blamed[rest[0]] = (done[-1], reply)
-        self._conflicts.doubt_everything()
-        self._conclude(requests, done, reply)
-
-    def _conclude(self, requests: Group, done: Group, reply: Reply | None) -> None:
-        rest = requests[len(done) :]
-        for request in done:
-            self._conflicts.answered(request)
-            blamed = self._blamed.pop(request, None)
-            if blamed is not None:
-                self._on_trouble(raised_after(*blamed))
-            request.settle(reply=reply)
-        self._resume(_split(rest, after_some=bool(done)), requests, self._losses)
 
     def _disconnect(self) -> None:
         """Prepare for another connection: what the server changes until there is one, nobody tells us."""
@@ -541,7 +509,7 @@ class SyncEngine:
             self._unclear_reply = None
             self._conflicts.end_comparing()
             if not inbound.pushing:
-                self._resume((), (), self._losses)
+                self._resume((), (), self._judge.losses)
             if self._starting_over is None:
                 self._recovered(inbound, pushed=False)
             return
@@ -580,23 +548,17 @@ class SyncEngine:
             return False
         requests, reply = self._recovery.doubted(), self._unclear_reply
         if not requests:
-            self._resume((), (), self._losses)
+            self._resume((), (), self._judge.losses)
         else:
             evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
             found = applied(requests, evidence, whole=reply is not None and not isinstance(reply, Error))
             if reply is None:
-                self._judge_lost(requests, *found)
+                self._judge.judge_lost(requests, found)
             else:
-                self._judge(requests, reply, evidence, found)
+                self._judge.judge(requests, reply, evidence, found)
         self._set(document, snapshot, answer.buffers, _EVERYTHING)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
         return True
-
-    def _judge_lost(self, requests: Group, certain: int, most: int) -> None:
-        """Send again what has not reached the server, and name what may have."""
-        if certain < most:
-            self._on_trouble(in_doubt(requests[certain:most]))
-        self._conclude(requests, requests[:most], None)
 
     def _start_over(self, inbound: Reconnected, document: Document) -> None:
         """Push our document into the session that the server has made anew."""
@@ -615,7 +577,7 @@ class SyncEngine:
             self._recovered(inbound, pushed=True)
 
         request.on_answer = note
-        self._resume([(request,)], (), self._losses)
+        self._resume([(request,)], (), self._judge.losses)
 
     def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
         assert self._recovery is not None
@@ -629,16 +591,16 @@ class SyncEngine:
             self._conflicts.answered_doubts(doubts)
         investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)
-        blamed = self._blamed.pop(request, None)
         comparing = request is self._comparison
+        if reply is None or isinstance(reply, Error):
+            self._judge.blame(request)
         if isinstance(reply, Error):
             error = refusal(request, reply)
             if request.ask is Ask.PATCH:
                 # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
                 self._conflicts.doubt_everything()
         elif reply is not None:
-            if blamed is not None:
-                self._on_trouble(raised_after(*blamed))
+            self._judge.clear_of_blame(request)
             if request.on_answer is not None:
                 try:
                     request.on_answer(reply)
@@ -648,7 +610,7 @@ class SyncEngine:
         if investigated is not None and error is not None:
             requests, answer = investigated
             self._on_trouble(undecided(requests, answer))
-            self._conclude(requests, requests, answer)
+            self._judge.conclude(requests, requests, answer)
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
@@ -679,7 +641,7 @@ class SyncEngine:
         self._conflicts.clear()
         self._investigations.clear()
         self._comparison = self._starting_over = None
-        self._blamed.clear()
+        self._judge.clear()
         for request in unanswered:
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))
 
@@ -701,13 +663,3 @@ def _describe_patch(content: Any) -> tuple[str, ...]:
     if not isinstance(events, list):
         return ("a patch without a list of events",)
     return tuple(encoding.describe_wire_event(event) for event in events)
-
-
-def _split(rest: Group, *, after_some: bool) -> tuple[Group, ...]:
-    """Divide what has to be sent again, so that what fails again is found."""
-    if len(rest) < 2:
-        return (rest,) if rest else ()
-    if after_some:
-        return rest[:1], rest[1:]
-    middle = len(rest) // 2
-    return rest[:middle], rest[middle:]

@@ -24,8 +24,8 @@ from bokehwire import (
     SessionLost,
     WaitTimeout,
 )
+from bokehwire.session.judging import Judge
 from bokehwire.session.rereading import Snapshot
-from bokehwire.session.sync import SyncEngine
 
 from ..apps import JOINED_FAILS_AT, model, seen
 from ..leaks import no_leaks
@@ -558,15 +558,15 @@ def test_ctrl_c_in_the_comparison_does_not_leave_the_session_waiting(
 def test_ctrl_c_after_a_verdict_sends_nothing_twice(
     long_server: LiveServer, cutter: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conclude = SyncEngine._conclude
+    conclude = Judge.conclude
     presses = iter([True])
 
-    def press(engine: SyncEngine, *arguments: Any) -> None:
-        conclude(engine, *arguments)
+    def press(judge: Judge, *arguments: Any) -> None:
+        conclude(judge, *arguments)
         if next(presses, False):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(SyncEngine, "_conclude", press)
+    monkeypatch.setattr(Judge, "conclude", press)
 
     async def scenario(face: Face) -> None:
         session = await face.pull(url=cutter.url(APP))

@@ -1,0 +1,126 @@
+"""What is done about changes once it is known which of them the server has applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..protocol import Error
+from .conflicts import Conflicts
+from .evidence import Evidence, applied
+from .refusals import dropped, in_doubt, raised_after, undecided
+from .requests import Group, Reply, Request
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """Sends again what is missing on the server, and names what it has refused.
+
+    Args:
+        conflicts: Is told of the changes that are answered, and of what is in doubt.
+        resume: Goes on with sending, with what has to be sent again, each group as one message, what was in doubt, and
+            the number of the last loss of the connection that was handled.
+        on_trouble: Told of every error.
+
+    Attributes:
+        losses: The number of the last loss of the connection that was handled.
+    """
+
+    def __init__(
+        self,
+        conflicts: Conflicts,
+        resume: Callable[[Sequence[Group], Group, int], None],
+        on_trouble: Callable[[Exception], None],
+    ) -> None:
+        self.losses = 0
+        self._conflicts = conflicts
+        self._resume = resume
+        self._on_trouble = on_trouble
+        self._blamed: dict[Request, tuple[Request, Error]] = {}
+
+    def judge(self, requests: Group, reply: Reply, evidence: Evidence, found: tuple[int, int]) -> None:
+        """Send again what was not applied through no fault of its own, and name what was refused.
+
+        Args:
+            requests: The changes of one message.
+            reply: The server's answer to it.
+            evidence: What its document tells.
+            found: How many of them it has applied for certain, and how many at the most.
+        """
+        certain, most = found
+        done, rest = requests[:most], requests[most:]
+        if not isinstance(reply, Error):
+            unclear = evidence.unclear(requests[certain:most])
+            if unclear:
+                self._on_trouble(undecided(unclear, reply))
+            if len(rest) == 1:
+                self._on_trouble(dropped(rest[0]))
+                done, rest = requests, ()
+        elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
+            # The last one that was certainly applied may be the one at whose callbacks it failed.
+            self._on_trouble(undecided(requests[max(certain - 1, 0) : most], reply))
+        elif not rest:
+            self._on_trouble(raised_after(done[-1], reply))
+        elif done:
+            # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
+            self._blamed[rest[0]] = (done[-1], reply)
+        self._conflicts.doubt_everything()
+        self.conclude(requests, done, reply)
+
+    def judge_lost(self, requests: Group, found: tuple[int, int]) -> None:
+        """Send again what has not reached the server before the connection was lost, and name what may have.
+
+        Args:
+            requests: The changes of one message, which was not answered.
+            found: How many of them it has applied for certain, and how many at the most.
+        """
+        certain, most = found
+        if certain < most:
+            self._on_trouble(in_doubt(requests[certain:most]))
+        self.conclude(requests, requests[:most], None)
+
+    def conclude(self, requests: Group, done: Group, reply: Reply | None) -> None:
+        """Settle some changes, and send the others again.
+
+        Args:
+            requests: All that were in doubt.
+            done: The first of them, which are not sent again.
+            reply: The server's answer to them, None if there was none.
+        """
+        for request in done:
+            self._conflicts.answered(request)
+            self.clear_of_blame(request)
+            request.settle(reply=reply)
+        self._resume(_split(requests[len(done) :], after_some=bool(done)), requests, self.losses)
+
+    def clear_of_blame(self, request: Request) -> None:
+        """Name the change that has failed rather than this one, which the server has taken, if it was one of the two.
+
+        Args:
+            request: A change that the server has applied.
+        """
+        blamed = self._blamed.pop(request, None)
+        if blamed is not None:
+            self._on_trouble(raised_after(*blamed))
+
+    def blame(self, request: Request) -> None:
+        """Note that a request was refused: what came before it was not what has failed.
+
+        Args:
+            request: The request.
+        """
+        self._blamed.pop(request, None)
+
+    def clear(self) -> None:
+        """Forget everything: the connection has ended."""
+        self._blamed.clear()
+
+
+def _split(rest: Group, *, after_some: bool) -> tuple[Group, ...]:
+    """Divide what has to be sent again, so that what fails again is found."""
+    if len(rest) < 2:
+        return (rest,) if rest else ()
+    if after_some:
+        return rest[:1], rest[1:]
+    middle = len(rest) // 2
+    return rest[:middle], rest[middle:]
