@@ -19,7 +19,10 @@ __all__ = ["AppClock", "CallbackKind"]
 
 CallbackKind: TypeAlias = Literal["periodic", "timeout", "next_tick"]
 
-_SHORTEST = 0.001  # seconds; time must go on, or a callback that sets itself again would run for ever
+# Microseconds: whole numbers, since three times 0.1 s is more than 0.3 s in floating point.
+_SECOND = 1_000_000
+_MILLISECOND = 1_000
+_SHORTEST = _MILLISECOND  # time must go on, or a callback that sets itself again would run for ever
 
 
 @dataclass(eq=False)
@@ -30,14 +33,14 @@ class _Entry:
         source: Bokeh's object for it.
         call: What it was to call.
         kind: Which of the three kinds it is.
-        due: When it is to run next, in seconds on the clock.
+        due: When it is to run next, in microseconds on the clock.
         is_over: Whether it has run and runs no more. Bokeh's own timer may have fired before it could be taken away.
     """
 
     source: SessionCallback
     call: Callable[[], Awaitable[None] | None]
     kind: CallbackKind
-    due: float
+    due: int
     is_over: bool = False
 
     def run(self) -> Awaitable[None] | None:
@@ -59,7 +62,7 @@ class AppClock:
     def __init__(self, document: Document, *, frozen: bool) -> None:
         self._document = document
         self._frozen = frozen
-        self._now = 0.0
+        self._now = 0
         self._entries: list[_Entry] = []
         document.on_change(self._changed)
 
@@ -72,7 +75,7 @@ class AppClock:
         Returns:
             How many times a callback was run.
         """
-        until = self._now + seconds
+        until = self._now + round(seconds * _SECOND)
         ran = 0
         while (entry := self._next_due(until)) is not None:
             self._now = max(self._now, entry.due)
@@ -122,7 +125,7 @@ class AppClock:
         self._entries = [entry for entry in self._entries if not entry.is_over and entry.source in alive]
         return list(self._entries)
 
-    def _next_due(self, until: float) -> _Entry | None:
+    def _next_due(self, until: int) -> _Entry | None:
         timed = (entry for entry in self._current() if entry.kind != "next_tick" and entry.due <= until)
         return min(timed, key=lambda entry: entry.due, default=None)
 
@@ -146,11 +149,11 @@ def _kind_of(callback: SessionCallback) -> CallbackKind:
     return "timeout" if isinstance(callback, TimeoutCallback) else "next_tick"
 
 
-def _delay_of(callback: SessionCallback) -> float:
+def _delay_of(callback: SessionCallback) -> int:
     if isinstance(callback, PeriodicCallback):
         return _period_of(callback)
-    return max(callback.timeout / 1000, _SHORTEST) if isinstance(callback, TimeoutCallback) else 0.0
+    return max(round(callback.timeout * _MILLISECOND), _SHORTEST) if isinstance(callback, TimeoutCallback) else 0
 
 
-def _period_of(callback: PeriodicCallback) -> float:
-    return max(callback.period / 1000, _SHORTEST)
+def _period_of(callback: PeriodicCallback) -> int:
+    return max(round(callback.period * _MILLISECOND), _SHORTEST)

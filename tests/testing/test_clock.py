@@ -174,3 +174,15 @@ def test_a_session_of_somebody_else_runs_by_the_real_clock() -> None:
         assert document is not None
         ticks: Any = document.get_model_by_name("ticks")
         session.wait_for(lambda: ticks.text == "ticked", 20)
+
+
+def test_time_adds_up_in_small_steps(place: Place) -> None:
+    def app(document: Document) -> None:
+        document.add_periodic_callback(lambda: None, 100)
+        document.add_root(Div())
+
+    async def scenario(session: Any) -> None:
+        assert await do(session.advance(0.3)) == 3
+        assert [await do(session.advance(0.1)) for _ in range(7)] == [1] * 7
+
+    place.play(app, scenario, frozen=True)
