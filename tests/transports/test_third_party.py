@@ -49,3 +49,18 @@ def test_a_mutant_is_found(mutant: type, outcomes: dict[type, subprocess.Complet
 @pytest.mark.parametrize("name", sorted({*MUTANTS.values()}))
 def test_what_finds_mutants_is_of_the_suite(name: str) -> None:
     assert callable(getattr(TransportConformance, name.partition("[")[0]))
+
+
+def test_a_class_without_a_transport_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from bokehwire.testing import TransportConformance
+
+        class TestMine(TransportConformance):
+            def make_transports(self):
+                raise AssertionError("nobody calls this")
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "test_without_subprotocols_none_is_needed")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*TestMine has to give its transport: define make_transport(self).*"])
