@@ -85,6 +85,11 @@ def _modifier_of(app: Any) -> Callable[[Document], object]:
             f"an app is a function that takes a Document, an Application, the path of a script or a directory, or a "
             f"Panel object, not {app!r}."
         )
+    if inspect.iscoroutinefunction(app):
+        raise TypeError(
+            f"{getattr(app, '__name__', app)} is asynchronous, and Bokeh awaits no such app: make its document in a "
+            "plain function, and add_next_tick_callback(...) what has to be awaited."
+        )
     if _takes_a_document(app):
         modify: Callable[[Document], object] = app
         return modify

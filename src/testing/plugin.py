@@ -10,9 +10,11 @@ import gc
 import importlib
 import inspect
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -302,7 +304,7 @@ class _Tools:
 
         name = self.transport if transport is None else transport
         for known, reached_by, place in self._hosts:
-            if known is app and reached_by == name:
+            if _is_same(known, app) and reached_by == name:
                 return place
         place = host(app, name)
         self.stack.callback(place.stop)
@@ -311,8 +313,15 @@ class _Tools:
 
     def place_of(self, server: AppServer | str, path: str) -> Host | str:
         from .hosting import served
+        from .server import AppServer
 
-        return server if isinstance(server, str) else served(server, path, self.transport)
+        if isinstance(server, AppServer):
+            return served(server, path, self.transport)
+        if not isinstance(server, str):
+            raise TypeError(f"a session is opened of a server of bokeh_server or of a URL, not of {server!r}.")
+        if path != "/":
+            raise ValueError(f"the path {path!r} goes with a server of bokeh_server; append it to the URL {server!r}.")
+        return server
 
     def open_app(self, app: App, *, transport: str | None = None, **options: Any) -> AppSession:
         return self._pull(self.host_of(app, transport), options)
@@ -353,6 +362,11 @@ class _AsyncTools:
         session = session_for(AsyncAppSession, place, {"patience": self._tools.patience, **options})
         self._tools.evidence.add(session)
         return await self.stack.enter_async_context(async_pulled(session))
+
+
+def _is_same(app: App, other: App) -> bool:
+    """Say whether two are the same app. Paths and bound methods are made anew each time that they are asked for."""
+    return app is other or (isinstance(app, str | os.PathLike | MethodType) and bool(app == other))
 
 
 def _names_of(mark: pytest.Mark) -> list[str]:

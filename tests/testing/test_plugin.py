@@ -76,16 +76,20 @@ def test_whatever_is_an_app_becomes_a_session(project: pytest.Pytester) -> None:
             session.click("button")
             assert session.find("text").text == "1"
 
+        async def asynchronous(document):
+            pass
+
         @pytest.mark.parametrize(("what", "error", "words"), [
             (3, TypeError, "an app is a function that takes a Document"),
             (lambda: 3, AppFailed, "must return a Panel object, not 3"),
+            (asynchronous, TypeError, "asynchronous is asynchronous, and Bokeh awaits no such app"),
             ("nowhere.py", FileNotFoundError, "nowhere.py"),
         ])
         def test_is_no_app(bokeh_app, what, error, words):
             with pytest.raises(error, match=words):
                 bokeh_app(what)
         """,
-        passed=14,
+        passed=15,
     )
 
 
@@ -162,10 +166,14 @@ def test_everything_is_closed_when_a_test_ends_in_whatever_way(project: pytest.P
 
 
 def test_a_shared_server_serves_many_tests_and_viewers(project: pytest.Pytester) -> None:
+    project.path.joinpath("script.py").write_text(
+        "from bokeh.io import curdoc\nfrom counter import app\napp(curdoc())\n"
+    )
     run(
         project,
         """
         import gc
+        from pathlib import Path
         import pytest
         from counter import app
 
@@ -194,8 +202,30 @@ def test_a_shared_server_serves_many_tests_and_viewers(project: pytest.Pytester)
             session.expect("text").to_have(text="1")
             assert gc.get_freeze_count()  # what keeps the end of each session short
             assert bokeh_app(app).find("text").text == "0"
+
+        class Counter:
+            def document(self, document):
+                app(document)
+
+        counter = Counter()
+
+        @pytest.mark.parametrize("what", [lambda: Path("script.py"), lambda: counter.document])
+        def test_two_viewers_of_what_is_the_same_only_by_value(bokeh_app, what):
+            session = bokeh_app(what())
+            viewer = bokeh_app(what(), session_id=session.id)
+            viewer.click("button")
+            session.expect("text").to_have(text="1")
+
+        @pytest.mark.parametrize("server", [app, 5])
+        def test_a_session_of_no_server(bokeh_session, server):
+            with pytest.raises(TypeError, match="a session is opened of a server of bokeh_server or of a URL, not of"):
+                bokeh_session(server)
+
+        def test_a_path_does_not_go_with_a_url(bokeh_session):
+            with pytest.raises(ValueError, match="the path '/b' goes with a server of bokeh_server; append it"):
+                bokeh_session("http://localhost:1/a", "/b")
         """,
-        passed=5,
+        passed=10,
     )
 
 
