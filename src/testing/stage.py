@@ -64,7 +64,15 @@ class Stage:
         Args:
             session_id: The session's id.
             frozen: Whether the clock of its document is to stand still.
+
+        Raises:
+            UsageError: It is to stand still, and runs already.
         """
+        if frozen and session_id in self._scenes and session_id not in self._frozen:
+            raise UsageError(
+                f"the clock of session {session_id} runs already: open its first viewer with frozen=True, and the "
+                "others have its clock."
+            )
         self._expected.add(session_id)
         if frozen:
             self._frozen.add(session_id)

@@ -186,3 +186,15 @@ def test_time_adds_up_in_small_steps(place: Place) -> None:
         assert [await do(session.advance(0.1)) for _ in range(7)] == [1] * 7
 
     place.play(app, scenario, frozen=True)
+
+
+def test_a_clock_that_runs_is_not_stopped_by_a_second_viewer() -> None:
+    with AppServer(scheduled) as server:
+        url, stage = f"ws://localhost:{server.port}/ws", server.stage()
+        with AppSession(websocket_url=url, stage=stage, frozen=True) as still:
+            still.pull()
+            AppSession(still.id, url, stage=stage, frozen=True)
+        with AppSession(websocket_url=url, stage=stage) as running:
+            running.pull()
+            with pytest.raises(UsageError, match="runs already: open its first viewer with frozen=True"):
+                AppSession(running.id, url, stage=stage, frozen=True)
