@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import sys
 from collections.abc import Iterable
 from typing import Any, TypeAlias, cast
@@ -23,9 +24,24 @@ from bokeh.models.widgets.tables import DataTable
 from .entering import check_values, values_of
 from .locating import shown
 
-__all__ = ["Indices", "click", "select", "send_event", "set_properties"]
+__all__ = ["Indices", "click", "positions", "select", "send_event", "set_properties"]
 
 Indices: TypeAlias = "int | Iterable[int]"
+
+
+def positions(indices: Indices) -> list[int]:
+    """Give positions as a list, whatever kind of whole numbers they are, such as NumPy's.
+
+    Args:
+        indices: One position, or several.
+
+    Raises:
+        TypeError: They are no whole numbers.
+    """
+    try:
+        return [operator.index(index) for index in (indices if isinstance(indices, Iterable) else [indices])]
+    except TypeError:
+        raise TypeError(f"select takes a position from 0, or several, not {indices!r}.") from None
 
 
 def click(document: Document, model: Model, item: str | None) -> None:

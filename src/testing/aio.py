@@ -67,7 +67,7 @@ class AsyncAppSession(AsyncClientSession):
         patience: As given.
 
     Raises:
-        UsageError: `frozen` is asked for and there is no `stage`.
+        UsageError: `frozen` is asked for and there is no `stage`, or the session has a clock that runs.
         FileNotFoundError: There is no folder for `record`.
         FileExistsError: A session that is open is recorded into the same file.
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
@@ -111,7 +111,7 @@ class AsyncAppSession(AsyncClientSession):
             record: As the constructor takes it.
 
         Raises:
-            UsageError: `frozen` is asked for and there is no `stage`.
+            UsageError: `frozen` is asked for and there is no `stage`, or the session has a clock that runs.
             FileNotFoundError: There is no folder for `record`.
             FileExistsError: A session that is open is recorded into the same file.
             ValueError: `patience` is not a number above 0.
@@ -277,7 +277,7 @@ class AsyncAppSession(AsyncClientSession):
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
-        chosen = [indices] if isinstance(indices, int) else list(indices)
+        chosen = acting.positions(indices)
         acting.select(await self._ready(target, *chosen[:1]), chosen)
         await self.force_roundtrip()
 
@@ -391,12 +391,14 @@ class AsyncAppSession(AsyncClientSession):
 
         Raises:
             WaitTimeout: The server was never quiet; the message names what kept changing.
-            ValueError: `quiet` is not a number above 0.
+            ValueError: `quiet` is not a number above 0, or `timeout` is no number.
             PatchRejected: A callback of the app raised.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
         """
         check_numbers(quiet=quiet)
+        limit = self.patience if timeout is None else timeout
+        check_wait(bool, limit)
         document = self._own_document()
         changes: list[str] = []
 
@@ -412,7 +414,6 @@ class AsyncAppSession(AsyncClientSession):
                 return True
             return False
 
-        limit = self.patience if timeout is None else timeout
         document.on_change(note)
         try:
             deadline = None if limit is None else time.monotonic() + limit

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from bokeh.document import Document
 from bokeh.events import ButtonClick, DocumentReady, Tap
@@ -334,3 +335,14 @@ def test_a_session_that_has_no_document_yet() -> None:
         AsyncAppSession(frozen=True)
     with pytest.raises(ValueError, match="patience"):
         AppSession(patience=-1)
+
+
+@pytest.mark.parametrize("indices", ["12", None, 1.5, [1.5], ["a"]], ids=repr)
+def test_positions_are_whole_numbers(place: Place, indices: Any) -> None:
+    async def scenario(session: Any) -> None:
+        await do(session.select("source", np.int64(1)))
+        assert session.find("source").selected.indices == [1]
+        with pytest.raises(TypeError, match=re.escape(f"select takes a position from 0, or several, not {indices!r}.")):
+            await do(session.select("source", indices))
+
+    place.play(lambda doc: doc.add_root(ColumnDataSource(name="source", data={"n": [0, 1]})), scenario)

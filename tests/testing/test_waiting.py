@@ -190,3 +190,11 @@ def test_a_frozen_server_is_quiet(face: Place) -> None:
         assert session.find("ticks").text == "0"
 
     face.play(restless, scenario, frozen=True)
+
+
+def test_quiet_is_not_waited_for_without_a_number(place: Place) -> None:
+    async def scenario(session: Any) -> None:
+        with pytest.raises(ValueError, match=r"timeout must be a number of seconds, or None, not 'soon'\."):
+            await do(session.settled(timeout="soon"))
+
+    place.play(counting, scenario)
