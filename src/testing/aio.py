@@ -483,6 +483,7 @@ class AsyncAppSession(AsyncClientSession):
         Raises:
             UsageError: The session was not opened with `frozen`, or the test does not serve the app itself.
             ValueError: `seconds` is below 0, or has no end.
+            ReplyTimeout: A callback did not end within `reply_timeout`.
             Exception: What a callback of the app raised, as it is.
         """
         if not 0 <= seconds < math.inf:
@@ -490,7 +491,7 @@ class AsyncAppSession(AsyncClientSession):
         self._own_stage()
         if not self._frozen:
             raise UsageError("only a clock that stands still can be advanced: open the session with frozen=True.")
-        return await self._with_clock(lambda clock: clock.advance(seconds))
+        return await self._with_clock(lambda clock: clock.advance(seconds, self._reply_timeout))
 
     async def run_callbacks(self, kind: CallbackKind | None = None) -> int:
         """Run the app's periodic, timeout and next-tick callbacks now, each once, and wait for what they change.
@@ -506,11 +507,12 @@ class AsyncAppSession(AsyncClientSession):
         Raises:
             UsageError: The test does not serve the app itself.
             ValueError: There is no such kind.
+            ReplyTimeout: A callback did not end within `reply_timeout`.
             Exception: What a callback of the app raised, as it is.
         """
         if kind not in (None, "periodic", "timeout", "next_tick"):
             raise ValueError(f'there are "periodic", "timeout" and "next_tick" callbacks, not {kind!r}.')
-        return await self._with_clock(lambda clock: clock.run(kind))
+        return await self._with_clock(lambda clock: clock.run(kind, self._reply_timeout))
 
     async def _with_clock(self, action: Callable[[AppClock], Any]) -> int:
         stage = self._own_stage()

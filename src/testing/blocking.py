@@ -366,6 +366,7 @@ class AppSession(ClientSession):
         Raises:
             UsageError: The session was not opened with `frozen`, or the test does not serve the app itself.
             ValueError: `seconds` is below 0.
+            ReplyTimeout: A callback did not end within `reply_timeout`.
             Exception: What a callback of the app raised, as it is.
         """
         __tracebackhide__ = True
@@ -385,6 +386,7 @@ class AppSession(ClientSession):
         Raises:
             UsageError: The test does not serve the app itself.
             ValueError: There is no such kind.
+            ReplyTimeout: A callback did not end within `reply_timeout`.
             Exception: What a callback of the app raised, as it is.
         """
         __tracebackhide__ = True

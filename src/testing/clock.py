@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from bokeh.document.events import SessionCallbackAdded
 from bokeh.server.callbacks import PeriodicCallback, SessionCallback, TimeoutCallback
+
+from ..session import ReplyTimeout
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -66,14 +69,18 @@ class AppClock:
         self._entries: list[_Entry] = []
         document.on_change(self._changed)
 
-    async def advance(self, seconds: float) -> int:
+    async def advance(self, seconds: float, limit: float | None) -> int:
         """Let time go by: run what falls due in it, in order, each as often as it does.
 
         Args:
             seconds: How long.
+            limit: How long each callback may take, in seconds of the real clock; None for ever.
 
         Returns:
             How many times a callback was run.
+
+        Raises:
+            ReplyTimeout: A callback took longer.
         """
         until = self._now + round(seconds * _SECOND)
         ran = 0
@@ -81,25 +88,29 @@ class AppClock:
             self._now = max(self._now, entry.due)
             if isinstance(entry.source, PeriodicCallback):
                 entry.due += _period_of(entry.source)
-            await self._run(entry)
+            await self._run(entry, limit)
             ran += 1
         self._now = until
         return ran
 
-    async def run(self, kind: CallbackKind | None) -> int:
+    async def run(self, kind: CallbackKind | None, limit: float | None) -> int:
         """Run each callback that the document has now, once.
 
         Args:
             kind: Which; None for all.
+            limit: As for `advance`.
 
         Returns:
             How many there were.
+
+        Raises:
+            ReplyTimeout: A callback took longer.
         """
         entries = [entry for entry in self._current() if kind in (None, entry.kind)]
         ran = 0
         for entry in entries:
             if entry in self._current():  # none before it has removed it
-                await self._run(entry)
+                await self._run(entry, limit)
                 ran += 1
         return ran
 
@@ -129,17 +140,25 @@ class AppClock:
         timed = (entry for entry in self._current() if entry.kind != "next_tick" and entry.due <= until)
         return min(timed, key=lambda entry: entry.due, default=None)
 
-    async def _run(self, entry: _Entry) -> None:
+    async def _run(self, entry: _Entry, limit: float | None) -> None:
         session: Any = getattr(self._document.session_context, "session", None)
+        what = f"a {entry.kind.replace('_', '-')} callback of the app"
+        clock = asyncio.timeout(limit)
         try:
-            if session is None or getattr(entry.call, "nolock", False):
-                result = entry.run()
-                if inspect.isawaitable(result):
-                    await result
-            else:
-                await session.with_document_locked(entry.run)
+            async with clock:
+                if session is None or getattr(entry.call, "nolock", False):
+                    result = entry.run()
+                    if inspect.isawaitable(result):
+                        await result
+                else:
+                    await session.with_document_locked(entry.run)
         except Exception as error:
-            error.add_note(f"It was raised by a {entry.kind.replace('_', '-')} callback of the app.")
+            if clock.expired():
+                told = (
+                    f"{what} has not ended within {limit} s and was cancelled. Raise reply_timeout if it needs longer."
+                )
+                raise ReplyTimeout(told, request=entry.kind, timeout=limit or 0.0) from None
+            error.add_note(f"It was raised by {what}.")
             raise
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from bokeh.document import Document, without_document_lock
 from bokeh.models.widgets import Button, Div
 
-from bokehwire import UsageError, pull_session
+from bokehwire import ReplyTimeout, UsageError, pull_session
 from bokehwire.testing import AppServer, AppSession
 
 from .places import Place, do
@@ -198,3 +199,23 @@ def test_a_clock_that_runs_is_not_stopped_by_a_second_viewer() -> None:
             running.pull()
             with pytest.raises(UsageError, match="runs already: open its first viewer with frozen=True"):
                 AppSession(running.id, url, stage=stage, frozen=True)
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+def test_a_callback_that_does_not_end_is_not_waited_for(face: Place, has_lock: bool) -> None:
+    def app(document: Document) -> None:
+        async def never_ends() -> None:
+            await asyncio.Event().wait()
+
+        callback: Any = never_ends if has_lock else without_document_lock(never_ends)
+        document.add_timeout_callback(callback, 1_000)
+        document.add_root(Div(name="log"))
+
+    async def scenario(session: Any) -> None:
+        with pytest.raises(ReplyTimeout, match=r"a timeout callback of the app has not ended within 2 s and was canc"):
+            await do(session.advance(1))
+        session.find("log").text = "goes on"
+        await do(session.force_roundtrip())
+        assert await do(session.advance(1)) == 0
+
+    face.play(app, scenario, frozen=True, reply_timeout=2)
