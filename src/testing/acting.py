@@ -1,11 +1,15 @@
-"""What a person does to a widget, as changes of its model and events: what BokehJS would send for it."""
+"""What a person does to a widget, as changes of its model and events: what BokehJS would send for it.
+
+An action of several steps yields between them. Whoever plays it waits there until the server has processed the step, so
+that each travels in a message of its own, in each run.
+"""
 
 from __future__ import annotations
 
 import inspect
 import operator
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias, cast
 
 from bokeh.core.serialization import Serializable, Serializer
@@ -44,7 +48,7 @@ def positions(indices: Indices) -> list[int]:
         raise TypeError(f"select takes a position from 0, or several, not {indices!r}.") from None
 
 
-def click(document: Document, model: Model, item: str | None) -> None:
+def click(document: Document, model: Model, item: str | None) -> Iterator[None]:
     """Click a button, a toggle, a checkbox, a switch, or an item of a dropdown.
 
     Args:
@@ -63,6 +67,7 @@ def click(document: Document, model: Model, item: str | None) -> None:
     elif isinstance(model, AbstractButton):
         if isinstance(model, Toggle):
             model.active = not model.active
+            yield
         send_event(document, ButtonClick(cast("Any", model)))
     else:
         raise TypeError(
@@ -81,7 +86,7 @@ def send_event(document: Document, event: Event) -> None:
     document.callbacks.trigger_on_change(MessageSentEvent(document, "bokeh_event", _FromBrowser(event)))
 
 
-def set_properties(model: Model, properties: dict[str, Any]) -> None:
+def set_properties(model: Model, properties: dict[str, Any]) -> Iterator[None]:
     """Set properties, and with a `value` what follows it in a browser.
 
     A slider that is let go of has a new `value_throttled` as well, and a text that has been typed in a new
@@ -105,15 +110,21 @@ def set_properties(model: Model, properties: dict[str, Any]) -> None:
     check_values(model, properties)
     if "value" in properties and "value_input" in known and "value_input" not in properties:
         model.update(value_input=properties["value"])
-    model.update(**{name: value for name, value in properties.items() if name != "value_throttled"})
+        yield
+    for position, (name, value) in enumerate(properties.items()):
+        if position:
+            yield
+        if name != "value_throttled":
+            model.update(**{name: value})
     for name in ("value", "value_throttled"):
         if name in properties and "value_throttled" in known:
+            yield
             # It is read-only to programs: only a browser writes it.
             model.set_from_json("value_throttled", properties[name])
             break
 
 
-def select(model: Model, chosen: list[int]) -> None:
+def select(model: Model, chosen: list[int]) -> Iterator[None]:
     """Select by position: rows of a source, a table or a glyph, options of a widget, tabs.
 
     Args:
@@ -134,15 +145,16 @@ def select(model: Model, chosen: list[int]) -> None:
         case GlyphRenderer():
             _select_rows(model, model.data_source, chosen)
         case Tabs():
-            set_properties(model, {"active": _only(model, chosen, len(model.tabs))})
+            yield from set_properties(model, {"active": _only(model, chosen, len(model.tabs))})
         case AbstractGroup():
-            _select_in_group(model, chosen)
+            yield from _select_in_group(model, chosen)
         case MultiChoice() | MultiSelect():
             options = values_of(model.options)
-            set_properties(model, {"value": [options[_checked(model, index, len(options))] for index in chosen]})
+            chosen_values = [options[_checked(model, index, len(options))] for index in chosen]
+            yield from set_properties(model, {"value": chosen_values})
         case Select():
             options = values_of(model.options)
-            set_properties(model, {"value": options[_only(model, chosen, len(options))]})
+            yield from set_properties(model, {"value": options[_only(model, chosen, len(options))]})
         case _:
             raise TypeError(f"nothing can be selected in {shown(model)} by position. Use set.")
 
@@ -190,11 +202,11 @@ def _select_rows(model: Model, source: Any, chosen: list[int]) -> None:
     source.selected.indices = [_checked(model, index, rows) for index in chosen]
 
 
-def _select_in_group(model: Any, chosen: list[int]) -> None:
+def _select_in_group(model: Any, chosen: list[int]) -> Iterator[None]:
     size = len(model.labels)
     several = isinstance(model.active, list)
     active = [_checked(model, index, size) for index in chosen] if several else _only(model, chosen, size)
-    set_properties(model, {"active": active})
+    yield from set_properties(model, {"active": active})
 
 
 def _only(model: Model, chosen: list[int], size: int) -> int:

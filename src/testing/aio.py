@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -228,8 +228,7 @@ class AsyncAppSession(AsyncClientSession):
         """
         __tracebackhide__ = True
         model = await self._ready(target)
-        acting.click(self._own_document(), model, item)
-        await self.force_roundtrip()
+        await self._play(acting.click(self._own_document(), model, item))
 
     async def set(self, target: Selector, **properties: Any) -> None:
         """Set properties of a model, as moving a slider, typing or choosing does.
@@ -254,8 +253,7 @@ class AsyncAppSession(AsyncClientSession):
             PatchRejected: A callback of the app raised.
         """
         __tracebackhide__ = True
-        acting.set_properties(await self._ready(target, properties.get("active")), properties)
-        await self.force_roundtrip()
+        await self._play(acting.set_properties(await self._ready(target, properties.get("active")), properties))
 
     async def select(self, target: Selector, indices: acting.Indices) -> None:
         """Select by position: rows of a source, a table or a glyph, options of a widget, tabs.
@@ -278,8 +276,7 @@ class AsyncAppSession(AsyncClientSession):
         """
         __tracebackhide__ = True
         chosen = acting.positions(indices)
-        acting.select(await self._ready(target, *chosen[:1]), chosen)
-        await self.force_roundtrip()
+        await self._play(acting.select(await self._ready(target, *chosen[:1]), chosen))
 
     async def send_event(self, event: Event) -> None:
         """Send an event of a model or of the document, as a browser does, and wait until the server has processed it.
@@ -521,6 +518,13 @@ class AsyncAppSession(AsyncClientSession):
         finally:
             await self.force_roundtrip()
         return ran
+
+    async def _play(self, steps: Iterator[None]) -> None:
+        """Take the steps of an action, and wait after each until the server has processed it."""
+        __tracebackhide__ = True
+        for _ in steps:
+            await self.force_roundtrip()
+        await self.force_roundtrip()
 
     async def _ready(self, target: Selector, tab: Any = None) -> Model:
         """Wait until a person could use a model, and of tabs the one at a position."""

@@ -159,22 +159,22 @@ WIDGETS: list[tuple[Any, list[dict[str, Any]], list[dict[str, Any]], str]] = [
 @pytest.mark.parametrize(("widget", "can", "cannot", "told"), WIDGETS, ids=lambda value: type(value).__name__)
 def test_what_a_widget_takes(widget: Any, can: list[Any], cannot: list[Any], told: str) -> None:
     for properties in can:
-        acting.set_properties(widget, properties)
+        list(acting.set_properties(widget, properties))
     before = widget.properties_with_values()
     for properties in cannot:
         with pytest.raises(ValueError, match=rf"a person could not enter .* into {type(widget).__name__}\(.*{told}"):
-            acting.set_properties(widget, properties)
+            list(acting.set_properties(widget, properties))
     assert widget.properties_with_values() == before
 
 
 def test_what_is_no_value_at_all_is_told_by_bokeh() -> None:
     with pytest.raises(ValueError, match=r"failed to validate Slider.*\.value"):
-        acting.set_properties(Slider(start=0, end=1, value=0), {"value": "three"})
+        list(acting.set_properties(Slider(start=0, end=1, value=0), {"value": "three"}))
 
 
 def test_without_limits_nothing_is_refused() -> None:
     slider = Slider()
-    acting.set_properties(slider, {"value": 99})
+    list(acting.set_properties(slider, {"value": 99}))
     assert slider.value == 99
 
 
@@ -204,12 +204,12 @@ def test_a_session_refuses_what_a_person_could_not_do(face: Place) -> None:
 
 def test_rows_that_only_the_page_knows_are_not_counted() -> None:
     for source in (AjaxDataSource(data_url="/data"), GeoJSONDataSource(geojson="{}")):
-        acting.select(DataTable(source=source, columns=[TableColumn(field="x")]), [7])
+        list(acting.select(DataTable(source=source, columns=[TableColumn(field="x")]), [7]))
         assert source.selected.indices == [7]
         with pytest.raises(IndexError):
-            acting.select(DataTable(source=source, columns=[TableColumn(field="x")]), [-1])
+            list(acting.select(DataTable(source=source, columns=[TableColumn(field="x")]), [-1]))
     with pytest.raises(IndexError, match="has nothing to select from; there is no 0"):
-        acting.select(ColumnDataSource(), [0])
+        list(acting.select(ColumnDataSource(), [0]))
 
 
 def test_a_session_takes_what_a_person_can_enter() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource
-from bokeh.models.widgets import Button, Div
+from bokeh.models.widgets import Button, Div, Slider, TextInput, Toggle
 
 from bokehwire.protocol import Generation
 from bokehwire.session import AsyncClientSession
@@ -263,3 +263,24 @@ def test_ids_may_be_others_as_long_as_each_stands_for_one() -> None:
 )
 def test_differences(recorded: str | bytes, sent: str | bytes, difference: str | None) -> None:
     assert Matcher().difference(recorded, sent) == difference
+
+
+def test_each_step_of_an_action_has_a_message_of_its_own(face: Place, tmp_path: Path) -> None:
+    def app(document: Document) -> None:
+        for model in (Slider(name="slider", start=0, end=9, value=0), TextInput(name="text"), Toggle(name="toggle")):
+            document.add_root(model)
+
+    async def scenario(session: Any) -> None:
+        await do(session.set("slider", value=3))
+        await do(session.set("text", value="words", title="of wisdom"))
+        await do(session.click("toggle"))
+
+    path = tmp_path / "steps.jsonl"
+    face.play(app, scenario, record=path)
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    frames = [json.loads(line["text"]) for line in lines if line.get("from") == "client" and "text" in line]
+    contents = [frame.get("content", frame) for frame in frames]
+    sent = [len(content["events"]) for content in contents if "events" in content]
+    assert sent == [1] * 7
+    with open_replay(path) as page:
+        blocking(scenario, page)
