@@ -38,10 +38,12 @@ class AppServer:
         TypeError: An app is nothing that makes a document.
         FileNotFoundError: There is no file at an app's path.
         RuntimeError: The file cannot be an app.
+        ValueError: There are no apps, or one is at no path.
     """
 
     def __init__(self, apps: App | Mapping[str, App], **options: Any) -> None:
         by_path = apps if isinstance(apps, Mapping) else {"/": apps}
+        _check_paths(by_path)
         self._stages = {path: Stage(app) for path, app in by_path.items()}
         self._options = options
         self._prefix = "/".join(("", *filter(None, str(options.get("prefix", "")).split("/"))))
@@ -136,3 +138,11 @@ class AppServer:
         if hasattr(server, "wait_until_stopped"):  # Bokeh 3.10 and newer end their sessions asynchronously
             await server.wait_until_stopped()
         return server
+
+
+def _check_paths(apps: Mapping[Any, App]) -> None:
+    if not apps:
+        raise ValueError("a server needs an app, or several by their paths.")
+    for path in apps:
+        if path != "/" and not (isinstance(path, str) and path.startswith("/") and not path.endswith("/")):
+            raise ValueError(f"an app is served at '/' or at a path such as '/a', not at {path!r}.")

@@ -45,6 +45,7 @@ class TranscriptTransport:
 
     Raises:
         FileNotFoundError: There is no folder to write the file into.
+        IsADirectoryError: A folder is there instead of a file.
         FileExistsError: A session that is open in this process writes into that file.
         ValueError: There is no such transport.
         ImportError: The transport's library is not installed.
@@ -57,6 +58,8 @@ class TranscriptTransport:
             raise FileNotFoundError(
                 f"there is no folder {self._path.parent} to write a transcript into. Make it first."
             )
+        if self._path.is_dir():
+            raise IsADirectoryError(f"{self._path} is a folder; give a file to write the transcript into.")
         if self._is_taken():
             raise FileExistsError(self._taken())
         self._connections: list[list[Line]] = []

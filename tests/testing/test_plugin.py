@@ -221,11 +221,20 @@ def test_a_shared_server_serves_many_tests_and_viewers(project: pytest.Pytester)
             with pytest.raises(TypeError, match="a session is opened of a server of bokeh_server or of a URL, not of"):
                 bokeh_session(server)
 
+        @pytest.mark.parametrize("path", ["a", "/a/", "", 5])
+        def test_a_path_that_is_none(bokeh_server, path):
+            with pytest.raises(ValueError, match=f"at a path such as '/a', not at {path!r}."):
+                bokeh_server({path: app})
+
+        def test_no_apps(bokeh_server):
+            with pytest.raises(ValueError, match="a server needs an app"):
+                bokeh_server({})
+
         def test_a_path_does_not_go_with_a_url(bokeh_session):
             with pytest.raises(ValueError, match="the path '/b' goes with a server of bokeh_server; append it"):
                 bokeh_session("http://localhost:1/a", "/b")
         """,
-        passed=10,
+        passed=15,
     )
 
 

@@ -284,3 +284,8 @@ def test_each_step_of_an_action_has_a_message_of_its_own(face: Place, tmp_path: 
     assert sent == [1] * 7
     with open_replay(path) as page:
         blocking(scenario, page)
+
+
+def test_a_folder_is_no_file_for_a_transcript(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder; give a file"):
+        TranscriptTransport("tornado", tmp_path)
