@@ -178,7 +178,7 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
         fitting = {number for number in possible if sum(index < number for index in indices) in counts}
         possible = fitting or possible
     certain, most = min(possible), max(possible)
-    while most > certain and group[most - 1].implied and _replaces(group[most - 1]):
+    while not whole and most > certain and group[most - 1].implied and _replaces(group[most - 1]):
         most -= 1  # it makes no difference, and its own answer will tell
     return certain, most
 

@@ -456,3 +456,14 @@ def test_a_patch_of_columns_that_a_pull_has_replaced(make_world: MakeWorld, colu
     world.drain()
     world.quiet()
     assert not world.clients[0].errors
+
+
+def test_a_change_of_a_model_that_has_just_come_in_is_not_taken_for_dropped(make_world: MakeWorld) -> None:
+    """Its OK is in doubt, since the server may have taken models out, and its value may have come with the model."""
+    world = make_world(2)
+    world.edit_there(Edit("style", 1, 2))
+    world.edit_here(0, Edit("replace", 4, 3))
+    world.edit_here(0, Edit("message"))
+    world.edit_here(0, Edit("text"))
+    world.quiet()
+    assert not world.clients[0].errors
