@@ -6,7 +6,8 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from .stage import Stage
 
 __all__ = ["AsyncAppSession", "AsyncExpectation"]
+
+_REMEMBERED = 10  # models that a condition has looked up
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -118,6 +121,7 @@ class AsyncAppSession(AsyncClientSession):
         """
         check_numbers(patience=patience)
         self.patience = patience
+        self._found: deque[Model] = deque(maxlen=_REMEMBERED)  # the last ones, to say what a condition has looked at
         self._page: Page | None = None
         self._stage = stage
         self._frozen = frozen
@@ -182,7 +186,9 @@ class AsyncAppSession(AsyncClientSession):
             ModelNotFound: There is none; the message lists what there is.
             AmbiguousModel: There are several; the message lists them.
         """
-        return Query(selector, name, type, label).one(self.document)
+        model = Query(selector, name, type, label).one(self.document)
+        self._found.append(model)
+        return model
 
     def find_all(
         self,
@@ -337,6 +343,7 @@ class AsyncAppSession(AsyncClientSession):
 
         def condition() -> T:
             last.clear()
+            self._found.clear()
             value = predicate()
             last.append(value)
             return value
@@ -344,7 +351,7 @@ class AsyncAppSession(AsyncClientSession):
         try:
             return await super().wait_for(condition, timeout)
         except WaitTimeout as late:
-            raise _too_late(predicate, last, late.timeout) from None
+            raise _too_late(predicate, last, self._found, late.timeout) from None
         finally:
             last.clear()
 
@@ -654,8 +661,10 @@ class AsyncExpectation:
         return await session._retry(lambda: check(session.document), (AssertionError,), limit)
 
 
-def _too_late(predicate: Callable[[], object], last: list[object], timeout: float) -> WaitTimeout:
-    seen = [f"it gave {short(value)}" for value in last] + seen_by(predicate)
+def _too_late(
+    predicate: Callable[[], object], last: list[object], found: Iterable[Model], timeout: float
+) -> WaitTimeout:
+    seen = [f"it gave {short(value)}" for value in last] + seen_by(predicate, list(dict.fromkeys(found)))
     return WaitTimeout(
         f"the condition did not hold within {timeout} s. When last asked, {'; '.join(seen)}.", timeout=timeout
     )

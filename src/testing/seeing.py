@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import inspect
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any
 
@@ -23,14 +23,16 @@ _reprs.maxstring = _reprs.maxother = 120
 _reprs.maxlist = _reprs.maxtuple = _reprs.maxarray = _reprs.maxdict = 10
 
 
-def seen_by(condition: Callable[[], object]) -> list[str]:
+def seen_by(condition: Callable[[], object], found: Sequence[Model] = ()) -> list[str]:
     """Say what a condition reads of models, such as "text.text is '4 clicks'".
 
     It is read off the condition's code: attributes of the variables that it names, as far as they are properties of
-    models, or the roots or title of a document. What is worked out in other functions does not show.
+    models, or the roots or title of a document. Of what a call in it gives, those models are taken that it has found.
+    What is worked out in other functions does not show.
 
     Args:
         condition: The condition; nothing of it is run.
+        found: The models that it looked up when it was run last.
 
     Returns:
         One text for each property, in the order of the code.
@@ -41,7 +43,7 @@ def seen_by(condition: Callable[[], object]) -> list[str]:
     if not isinstance(code, CodeType):
         return []
     variables = {**getattr(function, "__globals__", {}), **_closure_of(function, code)}
-    return list(dict.fromkeys(_reads(code, variables)))
+    return list(dict.fromkeys(_reads(code, variables, found)))
 
 
 def short(value: object) -> str:
@@ -63,7 +65,7 @@ def _closure_of(function: Any, code: CodeType) -> dict[str, Any]:
     return found
 
 
-def _reads(code: CodeType, variables: dict[str, Any]) -> Iterator[str]:
+def _reads(code: CodeType, variables: dict[str, Any], found: Sequence[Model]) -> Iterator[str]:
     value: Any = None
     path = ""
     for instruction in dis.get_instructions(code):
@@ -76,6 +78,9 @@ def _reads(code: CodeType, variables: dict[str, Any]) -> Iterator[str]:
                 if not isinstance(value, Model):
                     yield f"{path} is {short(value)}"
                     path = ""
+            case "LOAD_ATTR" if not path:
+                readable = [model for model in found if _is_readable(model, name)]
+                yield from (f"{shown(model)}.{name} is {short(getattr(model, name))}" for model in readable)
             case _:
                 path = ""
 
