@@ -91,7 +91,7 @@ def _whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatched
 
 
 def misfits(document: Document, event: Any) -> bool:
-    """Say whether a received change of columns is about others than those that are here.
+    """Say whether a received patch of columns is about others, or about more rows, than there are here.
 
     A server that holds has told of neither the rows nor the columns that came after them; a pull has brought both.
 

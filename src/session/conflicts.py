@@ -136,8 +136,7 @@ class Conflicts:
             doubted = key in self._doubts or key in self._asked or self._everything_doubted or self._everything_asked
             return Verdict.DOUBT if doubted else Verdict.APPLY
         latest = next(reversed(ours))
-        replaces = latest.change is not None and latest.change.replaces
-        if replaces and (latest.sent_after is None or latest.sent_after >= number):
+        if latest.replaces and (latest.sent_after is None or latest.sent_after >= number):
             oldest = next(iter(ours)).sent_after
             if oldest is not None and oldest < number and not self._comparing:
                 self._contested.add(key)
@@ -205,7 +204,7 @@ class Conflicts:
         """
         keys = doubts.keys | present if doubts.everything else doubts.keys
         contested = {key for key in keys if key in self._unanswered}
-        self._doubts |= {key for key in contested if not _replaces(next(reversed(self._unanswered[key])))}
+        self._doubts |= {key for key in contested if not next(reversed(self._unanswered[key])).replaces}
         return keys - contested
 
     def overwritten(self) -> None:
@@ -222,7 +221,3 @@ class Conflicts:
         self._comparing = False
         self._everything_doubted = False
         self._everything_asked = 0
-
-
-def _replaces(request: Request) -> bool:
-    return request.change is not None and request.change.replaces

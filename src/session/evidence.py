@@ -81,9 +81,7 @@ class Evidence:
         return tuple(
             request
             for request in requests
-            if self._snapshot.can_show(request.key)
-            and not (request.change is not None and request.change.replaces)
-            and not self._is_there(request)
+            if self._snapshot.can_show(request.key) and not request.replaces and not self._is_there(request)
         )
 
     def _is_there(self, request: Request) -> bool:
@@ -178,13 +176,9 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
         fitting = {number for number in possible if sum(index < number for index in indices) in counts}
         possible = fitting or possible
     certain, most = min(possible), max(possible)
-    while not whole and most > certain and group[most - 1].implied and _replaces(group[most - 1]):
+    while not whole and most > certain and group[most - 1].implied and group[most - 1].replaces:
         most -= 1  # it makes no difference, and its own answer will tell
     return certain, most
-
-
-def _replaces(request: Request) -> bool:
-    return request.change is not None and request.change.replaces
 
 
 def _replayed(

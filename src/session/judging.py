@@ -103,8 +103,8 @@ class Judge:
         if blamed is not None:
             self._on_trouble(raised_after(*blamed))
 
-    def blame(self, request: Request) -> None:
-        """Note that a request was refused: what came before it was not what has failed.
+    def forget(self, request: Request) -> None:
+        """Note that a request was refused, or is not answered: of what came before it there is nothing to be said.
 
         Args:
             request: The request.

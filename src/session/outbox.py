@@ -102,11 +102,11 @@ class Outbox:
         size = first.size
         # The same change of the same thing twice in one message could not be told apart later.
         contents = {bytes(first.content)}
-        replaced = {first.key} if _replaces(first) else set()
+        replaced = {first.key} if first.replaces else set()
         while self._posted and len(group) < _MAX_EVENTS and _may_join(request := self._posted[0]):
             if request.returns:
                 break  # the server reads the whole message first: it would have the model yet, and keep it as it is
-            if _replaces(request):
+            if request.replaces:
                 replaced.add(request.key)
             elif request.key in replaced:
                 # Bokeh 3.10 and 4.0 write out for the other clients what a message has changed when all is applied: the
@@ -114,7 +114,7 @@ class Outbox:
                 break
             size += request.size
             content = bytes(request.content)
-            if size > _MAX_SIZE or (not request.buffers and content in contents and _replaces(request)):
+            if size > _MAX_SIZE or (not request.buffers and content in contents and request.replaces):
                 break
             contents.add(content)
             group.append(self._posted.popleft())
@@ -272,7 +272,3 @@ def _take_changes(waiting: deque[T], ask: Callable[[T], Ask]) -> list[T]:
 
 def _may_join(request: Request) -> bool:
     return request.change is not None and not request.change.alone
-
-
-def _replaces(request: Request) -> bool:
-    return request.change is not None and request.change.replaces

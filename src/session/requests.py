@@ -124,6 +124,8 @@ class Request:
         change: Change | None = None,
         made_after: int = 0,
         before: Before | None = None,
+        *,
+        implied: bool = False,
     ) -> Request:
         """Make a request that carries content.
 
@@ -133,11 +135,21 @@ class Request:
             change: The change that a patch carries.
             made_after: How many changes from the server have been handled.
             before: What the change replaces.
+            implied: Whether the server may have the value already.
 
         Returns:
             The request, not yet posted.
         """
-        return cls(ask, change, encoded.content, encoded.buffers, made_after, before, returns=encoded.returns)
+        return cls(
+            ask,
+            change,
+            encoded.content,
+            encoded.buffers,
+            made_after,
+            before,
+            returns=encoded.returns,
+            implied=implied,
+        )
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -150,6 +162,11 @@ class Request:
     def key(self) -> Key | None:
         """What a patch changes, None for what cannot conflict with a change from the server."""
         return None if self.change is None else self.change.key
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it carries a change that replaces what was there, rather than adding to it."""
+        return self.change is not None and self.change.replaces
 
     @property
     def size(self) -> int:

@@ -285,8 +285,8 @@ class SyncEngine:
             self._conflicts.doubt(change.key)
             self._reread_doubts()
             raise
-        request = Request.carrying(Ask.PATCH, encoded, change, self._holding.made_after(self._handled), before)
-        request.implied = implied
+        made_after = self._holding.made_after(self._handled)
+        request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         self._sent_columns.note(event, encoded)
         self._conflicts.changed(request)
         if self._holding.concerns(change.key):
@@ -364,32 +364,32 @@ class SyncEngine:
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
         events = message.content.get("events") if isinstance(message.content, dict) else None
-        if isinstance(events, list) and not self._conflicts.is_idle:
-            passed_over = [event for event in events if self._is_passed_over(event, message.buffers, number)]
+        if isinstance(events, list):
+            self._leave_out(document, events, message.buffers, number)
+            if not events:
+                return
+        self._apply(document, message.content, message.buffers)
+
+    def _leave_out(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
+        """Take those changes of the server out that are not to be applied, and ask for what they leave in doubt."""
+        if not self._conflicts.is_idle:
+            passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
             if passed_over:
                 self._departures.missed(document, passed_over, number)
                 events[:] = [event for event in events if event not in passed_over]
-                if not events:
-                    return
-        if isinstance(events, list):
-            changes = [event for event in events if key_of_wire_event(event) is not None]
-            if refers_to_strangers(document, changes):
-                # What those models are was never said here, or a change that was passed over said it: the server knows.
-                self._departures.missed(document, changes, number)
-                self._conflicts.doubt_everything()
-                self._reread_doubts()
-                events[:] = [event for event in events if event not in changes]
-                if not events:
-                    return
-            misfitting = [event for event in events if misfits(document, event)]
-            if misfitting:
-                for event in misfitting:
-                    self._conflicts.doubt(key_of_wire_event(event))
-                self._reread_doubts()
-                events[:] = [event for event in events if event not in misfitting]
-                if not events:
-                    return
-        self._apply(document, message.content, message.buffers)
+        changes = [event for event in events if key_of_wire_event(event) is not None]
+        if refers_to_strangers(document, changes):
+            # What those models are was never said here, or a change that was passed over said it: the server knows.
+            self._departures.missed(document, changes, number)
+            self._conflicts.doubt_everything()
+            self._reread_doubts()
+            events[:] = [event for event in events if event not in changes]
+        misfitting = [event for event in events if misfits(document, event)]
+        if misfitting:
+            for event in misfitting:
+                self._conflicts.doubt(key_of_wire_event(event))
+            self._reread_doubts()
+            events[:] = [event for event in events if event not in misfitting]
 
     def _is_passed_over(self, event: Any, buffers: tuple[Buffer, ...], number: int) -> bool:
         """Say whether a change from the server is not to be applied."""
@@ -455,9 +455,9 @@ class SyncEngine:
             snapshot = Snapshot(reply.content)
         except ValueError as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
-        self._set(document, snapshot, reply.buffers, doubts)
+        self._take_over(document, snapshot, reply.buffers, doubts)
 
-    def _set(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
+    def _take_over(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
         """Set what is in doubt, and no change of ours is under way to, to what the server has."""
         try:
             keys = self._conflicts.resolve(doubts, snapshot.keys(document))
@@ -556,7 +556,7 @@ class SyncEngine:
                 self._judge.judge_lost(requests, found)
             else:
                 self._judge.judge(requests, reply, evidence, found)
-        self._set(document, snapshot, answer.buffers, _EVERYTHING)
+        self._take_over(document, snapshot, answer.buffers, _EVERYTHING)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
         return True
 
@@ -591,9 +591,9 @@ class SyncEngine:
             self._conflicts.answered_doubts(doubts)
         investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)
-        comparing = request is self._comparison
+        recovering = request is self._comparison or request is self._starting_over
         if reply is None or isinstance(reply, Error):
-            self._judge.blame(request)
+            self._judge.forget(request)
         if isinstance(reply, Error):
             error = refusal(request, reply)
             if request.ask is Ask.PATCH:
@@ -614,17 +614,12 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
-        asked_by_engine = doubts is not None or investigated is not None or comparing
+        asked_by_engine = doubts is not None or investigated is not None or recovering
         if asked_by_engine and isinstance(error, ConnectionLost):
             return  # which the session reports itself
-        if comparing and error is not None and self._recovery is not None:
-            self._comparison = None
-            self._recovery.give_up(error, ())
-            return
-        if request is self._starting_over and error is not None and self._recovery is not None:
-            self._starting_over = None
-            if not isinstance(error, ConnectionLost):
-                self._recovery.give_up(error, request.changes)
+        if recovering and error is not None and self._recovery is not None:
+            self._comparison = self._starting_over = None
+            self._recovery.give_up(error, request.changes)
             return
         if error is not None and (request.ask is Ask.PATCH or request.abandoned or asked_by_engine):
             self._on_trouble(error)

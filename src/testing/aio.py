@@ -212,7 +212,9 @@ class AsyncAppSession(AsyncClientSession):
         Raises:
             TypeError: Nothing is given.
         """
-        return Query(selector, name, type, label).all(self.document)
+        models = Query(selector, name, type, label).all(self.document)
+        self._found.extend(models)
+        return models
 
     async def click(self, target: Selector, *, item: str | None = None) -> None:
         """Click a button, a toggle, a checkbox, a switch, or an item of a dropdown.
@@ -354,6 +356,7 @@ class AsyncAppSession(AsyncClientSession):
             raise _too_late(predicate, last, self._found, late.timeout) from None
         finally:
             last.clear()
+            self._found.clear()
 
     def expect(
         self,

@@ -54,7 +54,7 @@ class AppSession(ClientSession):
         **options: What `ClientSession` takes besides.
 
     Raises:
-        UsageError: `frozen` is asked for and there is no `stage`.
+        UsageError: `frozen` is asked for and there is no `stage`, or the session has a clock that runs.
         FileNotFoundError: There is no folder for `record`.
         FileExistsError: A session that is open is recorded into the same file.
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
@@ -365,7 +365,7 @@ class AppSession(ClientSession):
 
         Raises:
             UsageError: The session was not opened with `frozen`, or the test does not serve the app itself.
-            ValueError: `seconds` is below 0.
+            ValueError: `seconds` is below 0, or has no end.
             ReplyTimeout: A callback did not end within `reply_timeout`.
             Exception: What a callback of the app raised, as it is.
         """

@@ -64,6 +64,20 @@ class Scripted:
     def contents(self) -> PullDocReply:
         return PullDocReply("s", "r", json.loads(bytes(encode_document(self.document).content)))
 
+    def come_back(self, contents: PullDocReply | None = None, *, same_process: bool = True) -> None:
+        """Lose the connection, and be compared over the next one, with what is here if nothing else is given."""
+        self.lose()
+        self.reconnect(same_process=same_process)
+        self.answer(Ok("s", "r"))
+        self.answer(self.contents() if contents is None else contents)
+
+    def start_over(self) -> Request:
+        """Lose the connection, and find a new session; give the push into it."""
+        self.unsent = tuple(self.posted[1:])
+        self.come_back(same_process=False)
+        push: Request = self.resumed[-1][0][0][0]
+        return push
+
 
 def test_the_documents_are_compared_only_after_a_round_trip() -> None:
     script = Scripted()
@@ -99,10 +113,7 @@ def test_a_refusal_of_before_the_loss_is_reported_after_it() -> None:
     script.doubted = tuple(script.posted[1:])
     assert len(script.doubted) == 2
     script.engine.handle(Doubted(script.doubted, Error("s", "e", "r", "refused")))
-    script.lose()
-    script.reconnect()
-    script.answer(Ok("s", "r"))
-    script.answer(script.contents())
+    script.come_back()
     assert [type(trouble) for trouble in script.troubles] == [PatchRejected]
 
 
@@ -110,25 +121,16 @@ def test_a_push_into_a_new_session_settles_the_changes_it_carries() -> None:
     script = Scripted(new_session=True)
     script.answer(Ok("s", "r"))
     script.slider.value = 2
-    script.unsent = tuple(script.posted[1:])
-    script.lose()
-    script.reconnect(same_process=False)
-    script.answer(Ok("s", "r"))
-    script.answer(script.contents())
+    push = script.start_over()
     assert [request.done for request in script.unsent] == [True]
-    assert [group[0].ask for group in script.resumed[-1][0]] == [Ask.PUSH]
+    assert push.ask is Ask.PUSH
 
 
 def test_a_push_into_a_new_session_that_is_refused_ends_the_session_and_names_the_changes_it_carries() -> None:
     script = Scripted(new_session=True)
     script.answer(Ok("s", "r"))
     script.slider.value = 2
-    script.unsent = tuple(script.posted[1:])
-    script.lose()
-    script.reconnect(same_process=False)
-    script.answer(Ok("s", "r"))
-    script.answer(script.contents())
-    ((push,),) = script.resumed[-1][0]
+    push = script.start_over()
     assert len(push.changes) == 1
     script.engine.handle(Answered((push,), Error("s", "e", "r", "refused")))
     ((failure, changes),) = script.given_up
@@ -141,21 +143,14 @@ def test_a_refusal_of_before_a_push_into_a_new_session_is_not_reported_of_later_
     script.answer(Ok("s", "r"))
     script.slider.value = 2
     script.slider.title = "new"
-    script.doubted = script.unsent = tuple(script.posted[1:])
+    script.doubted = tuple(script.posted[1:])
     script.engine.handle(Doubted(script.doubted, Error("s", "e", "r", "refused")))
-    script.lose()
-    script.reconnect(same_process=False)
-    script.answer(Ok("s", "r"))
-    script.answer(script.contents())
-    ((push,),) = script.resumed[-1][0]
+    push = script.start_over()
     script.engine.handle(Answered((push,), Ok("s", "r")))
     assert [recovery.pushed for recovery in script.recoveries] == [True]
     script.slider.value = 3
     script.doubted = tuple(script.posted[-1:])
-    script.lose()
-    script.reconnect()
-    script.answer(Ok("s", "r"))
-    script.answer(script.contents())
+    script.come_back()
     assert script.troubles == []
 
 
@@ -198,9 +193,6 @@ def test_a_change_whose_answer_is_lost_is_found_on_the_server_or_sent_again(kind
     before = script.contents()
     EDITS[kind](script)
     (change,) = script.doubted = tuple(script.posted[1:])
-    script.lose()
-    script.reconnect()
-    script.answer(Ok("s", "r"))
-    script.answer(script.contents() if arrived else before)
+    script.come_back(script.contents() if arrived else before)
     assert script.troubles == []
     assert script.resumed == [((), (change,), 1) if arrived else (((change,),), (change,), 1)]

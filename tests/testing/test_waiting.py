@@ -120,6 +120,7 @@ def test_a_condition_that_did_not_hold_is_said_with_what_it_saw(face: Place) -> 
             (lambda: len(document.roots) == 9, r"it gave False; document\.roots is \[Button\(.*\]\."),
             (lambda: source.selected.indices, r"it gave \[\]; source\.selected\.indices is \[\]\."),
             (lambda: session.find("text").text == "9", r"it gave False; Div\(name='text'.*\)\.text is '0'\."),
+            (lambda: session.find_all(type="Div")[0].text == "9", r"it gave False; Div\(name='text'.*\)\.text is '0'"),
             (with_names, r"it gave False; text\.text is '0'; source\.data is .*; document\.roots is .*\."),
         ):
             with pytest.raises(WaitTimeout, match=f"did not hold within {SHORT} s. When last asked, {words}"):
