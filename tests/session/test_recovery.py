@@ -13,10 +13,10 @@ from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Slider
 
 from bokehwire import ConnectionLost, PatchRejected, RequestRefused
-from bokehwire.protocol import Error, Ok, PullDocReply
+from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.recovery import Recovery
-from bokehwire.session.requests import Answered, Ask, Disconnected, Doubted, Group, Reconnected, Request
+from bokehwire.session.requests import Answered, Ask, Disconnected, Doubted, Group, Patched, Reconnected, Request
 from bokehwire.session.sync import SyncEngine
 
 
@@ -196,3 +196,46 @@ def test_a_change_whose_answer_is_lost_is_found_on_the_server_or_sent_again(kind
     script.come_back(script.contents() if arrived else before)
     assert script.troubles == []
     assert script.resumed == [((), (change,), 1) if arrived else (((change,),), (change,), 1)]
+
+
+OVERWRITTEN: Mapping[str, tuple[Callable[[Scripted], object], dict[str, Any]]] = {
+    "title": (
+        lambda script: setattr(script.document, "title", "ours"),
+        {"kind": "TitleChanged", "title": "theirs"},
+    ),
+    "property": (
+        lambda script: setattr(script.slider, "title", "ours"),
+        {"kind": "ModelChanged", "attr": "title", "new": "theirs"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OVERWRITTEN)
+def test_a_change_over_one_of_the_server_is_told_from_its_absence(kind: str) -> None:
+    """The server's came before ours was sent, and is passed over here; where the server has it yet, ours is missing."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    edit, event = OVERWRITTEN[kind]
+    edit(script)
+    (change,) = script.doubted = tuple(script.posted[1:])
+    event = {"model": {"id": script.slider.id}, **event} if kind == "property" else event
+    script.engine.handle(Patched(PatchDoc("s", {"events": [event]}), 1))
+    change.sent_after = 1
+    there = script.contents()
+    there.content["doc"] = json.loads(json.dumps(there.content["doc"]).replace('"ours"', '"theirs"'))
+    script.come_back(there)
+    assert script.troubles == []
+    assert script.resumed == [(((change,),), (change,), 1)]
+
+
+def test_rows_of_a_source_that_came_in_a_while_ago_are_found_on_the_server() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    source = ColumnDataSource(data={"x": [0]})
+    script.document.add_root(source)
+    script.engine.handle(Answered((script.posted[-1],), Ok("s", "r")))
+    source.stream({"x": [1]})
+    script.doubted = (script.posted[-1],)
+    script.come_back()
+    assert script.troubles == []
+    assert script.resumed == [((), script.doubted, 1)]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 import pytest
+from bokeh.events import ButtonClick
 from bokeh.models import ColumnDataSource
-from bokeh.models.widgets import Div
+from bokeh.models.widgets import Button, Div
 
 from .edits import Edit
 from .world import World
@@ -414,6 +415,23 @@ def test_a_held_change_of_a_model_that_has_gone_again(make_world: MakeWorld, pol
     world.quiet()
     assert not world.clients[0].errors
     assert not any(model.tags for model in world.peer.document.models)
+
+
+def test_a_held_click_of_a_button_that_has_gone_again(make_world: MakeWorld) -> None:
+    """The server has another button with the id that it had."""
+    world = make_world()
+    document = world.clients[0].document
+    row: Any = document.roots[0]
+    kept = row.children
+    world.hold(0, "collect")
+    new = cast(Any, Button(label="new"))
+    new._id = str(next(model for model in document.models if isinstance(model, Button)).id)
+    row.children = [new]
+    document.callbacks.send_event(ButtonClick(new))
+    row.children = kept
+    world.quiet()
+    assert not world.clients[0].errors
+    assert world.clicks == 0
 
 
 def test_a_change_of_a_new_model_in_the_handler_of_the_change_that_brings_it_in(make_world: MakeWorld) -> None:
