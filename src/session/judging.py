@@ -89,27 +89,20 @@ class Judge:
         """
         for request in done:
             self._conflicts.answered(request)
-            self.clear_of_blame(request)
+            self.settled(request, applied=True)
             request.settle(reply=reply)
         self._resume(_split(requests[len(done) :], after_some=bool(done)), requests, self.losses)
 
-    def clear_of_blame(self, request: Request) -> None:
-        """Name the change that has failed rather than this one, which the server has taken, if it was one of the two.
-
-        Args:
-            request: A change that the server has applied.
-        """
-        blamed = self._blamed.pop(request, None)
-        if blamed is not None:
-            self._on_trouble(raised_after(*blamed))
-
-    def forget(self, request: Request) -> None:
-        """Note that a request was refused, or is not answered: of what came before it there is nothing to be said.
+    def settled(self, request: Request, *, applied: bool) -> None:
+        """Note the outcome of a request. One of two changes has failed where it is known that the second has not.
 
         Args:
             request: The request.
+            applied: Whether the server has done what it asks.
         """
-        self._blamed.pop(request, None)
+        blamed = self._blamed.pop(request, None)
+        if blamed is not None and applied:
+            self._on_trouble(raised_after(*blamed))
 
     def clear(self) -> None:
         """Forget everything: the connection has ended."""

@@ -592,20 +592,17 @@ class SyncEngine:
         investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)
         recovering = request is self._comparison or request is self._starting_over
-        if reply is None or isinstance(reply, Error):
-            self._judge.forget(request)
+        self._judge.settled(request, applied=reply is not None and not isinstance(reply, Error))
         if isinstance(reply, Error):
             error = refusal(request, reply)
             if request.ask is Ask.PATCH:
                 # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
                 self._conflicts.doubt_everything()
-        elif reply is not None:
-            self._judge.clear_of_blame(request)
-            if request.on_answer is not None:
-                try:
-                    request.on_answer(reply)
-                except Exception as failure:
-                    error = failure
+        elif reply is not None and request.on_answer is not None:
+            try:
+                request.on_answer(reply)
+            except Exception as failure:
+                error = failure
         self._echoes.pop(request, None)
         if investigated is not None and error is not None:
             requests, answer = investigated

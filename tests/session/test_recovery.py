@@ -88,8 +88,10 @@ def test_the_documents_are_compared_only_after_a_round_trip() -> None:
     script.answer(Ok("s", "r"))
     assert [request.ask for request in script.asked()[1:]] == [Ask.ROUND_TRIP, Ask.PULL]
     assert script.resumed == []
+    asked = len(script.posted)
     script.answer(script.contents())
     assert script.resumed == [((), (), 1)]
+    assert len(script.posted) == asked  # the one document tells all
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["round trip", "pull"])
@@ -239,3 +241,22 @@ def test_rows_of_a_source_that_came_in_a_while_ago_are_found_on_the_server() -> 
     script.come_back()
     assert script.troubles == []
     assert script.resumed == [((), script.doubted, 1)]
+
+
+def test_the_echo_of_a_push_that_is_sent_again_begins_anew() -> None:
+    """By then the server has our roots from the first time, and tells that it takes them out."""
+    script = Scripted()
+    roots = script.document.roots
+
+    def tell(number: int, kind: str, root: Any) -> None:
+        script.engine.handle(Patched(PatchDoc("s", {"events": [{"kind": kind, "model": {"id": root.id}}]}), number))
+
+    tell(1, "RootAdded", roots[0])
+    script.lose()
+    script.engine.handle(Reconnected(1, 0.0, True, True))
+    tell(2, "RootRemoved", roots[0])
+    for number, root in enumerate(roots, 3):
+        tell(number, "RootAdded", root)
+    script.answer(Ok("s", "r"))
+    assert script.document.roots == roots
+    assert script.troubles == []

@@ -423,7 +423,7 @@ def test_a_held_click_of_a_button_that_has_gone_again(make_world: MakeWorld) -> 
     document = world.clients[0].document
     row: Any = document.roots[0]
     kept = row.children
-    world.hold(0, "collect")
+    world.hold(0, "combine")  # of the children only the last ones are kept, which have never had it
     new = cast(Any, Button(label="new"))
     new._id = str(next(model for model in document.models if isinstance(model, Button)).id)
     row.children = [new]
