@@ -172,7 +172,12 @@ class Conflicts:
         self._comparing = False
 
     def take_doubts(self) -> Doubts:
-        """Give out what is in doubt and can be asked for now, because none of our changes to it is under way."""
+        """Give out what is in doubt and can be asked for now, because none of our changes to it is under way.
+
+        That is nothing while the documents wait to be compared, which answers everything.
+        """
+        if self._comparing:
+            return Doubts(frozenset(), everything=False)
         ready = frozenset(key for key in self._doubts if key not in self._unanswered)
         everything = self._everything_doubted and not self._unanswered
         self._doubts -= ready

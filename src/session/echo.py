@@ -20,12 +20,7 @@ class PushEcho:
     """
 
     def __init__(self, root_ids: list[str]) -> None:
-        self._root_ids = root_ids
-        self.begin_again()
-
-    def begin_again(self) -> None:
-        """Expect all of it: the push is going to be sent again."""
-        self._expected = deque(self._root_ids)
+        self._expected = deque(root_ids)
         self._begun = False
 
     def swallows(self, content: Any) -> bool:

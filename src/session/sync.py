@@ -498,8 +498,6 @@ class SyncEngine:
         self._comparison = None
         if self._followed is not None:
             self._conflicts.begin_comparing()
-        for echo in self._echoes.values():
-            echo.begin_again()
 
     def _reconnect(self, inbound: Reconnected) -> None:
         """Find out what became of the document at the server before anything else is sent."""
