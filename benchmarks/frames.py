@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from bokehwire.protocol import Frame
 
-TEXT, BINARY, CLOSE = 1, 2, 8
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -54,7 +54,7 @@ class Stream:
         return data
 
     def read(self) -> tuple[int, bytes | bytearray]:
-        """The opcode and the payload of the next frame."""
+        """The opcode and the payload of the next frame that is no ping; the server does not mind about pongs."""
         while True:
             buffer, at = self._buffer, self._at
             available = len(buffer) - at
@@ -76,6 +76,8 @@ class Stream:
                 self._fill()
                 continue
             self._at = at + head + size
+            if buffer[at] & 0x0F == PING:
+                continue
             payload = bytes(buffer[at + head : self._at])
             return buffer[at] & 0x0F, _unmasked(payload, buffer[at + head - 4 : at + head]) if masked else payload
 
@@ -88,8 +90,8 @@ class Stream:
                 after = at + 2 + size if size < 126 else at + 4 + (buffer[at + 2] << 8 | buffer[at + 3])
                 if after > end:
                     break
+                frames -= buffer[at] & 0x0F != PING
                 at = after
-                frames -= 1
             self._at = at
             if frames:
                 self._fill()
