@@ -19,6 +19,7 @@ from bokeh.document.events import (
 )
 
 from ..protocol import Buffer
+from .plain import may_hold_models
 from .requests import Before, Change, Key
 
 __all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event", "may_place", "replaced", "replaced_on_the_wire"]
@@ -119,7 +120,7 @@ def may_place(event: DocumentPatchedEvent) -> bool:
         event: The change.
     """
     if isinstance(event, ModelChangedEvent):
-        return bool(getattr(event.model.lookup(event.attr, raises=False), "has_ref", True))
+        return may_hold_models(type(event.model), event.attr)
     return isinstance(event, RootAddedEvent)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from bokeh.model.util import visit_value_and_its_immediate_references
 
+from .plain import may_hold_models
 from .wire_objects import objects
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ def _may_remove(document: Document, event: Any) -> bool:
             return True
         case {"kind": "ModelChanged", "model": {"id": str(identity)}, "attr": str(attr)}:
             model = document.models.get_by_id(cast(Any, identity))
-            descriptor = None if model is None else model.lookup(attr, raises=False)
-            return bool(getattr(descriptor, "has_ref", True))  # unknown here, or an alias: it may
+            return model is None or may_hold_models(type(model), attr)
         case _:
             return False
 

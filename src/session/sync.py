@@ -32,6 +32,7 @@ from .holding import Holding, is_held, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
+from .plain import are_plain
 from .reconnecting import Reconnection
 from .recovery import Recovery
 from .refusals import refusal, undecided
@@ -364,19 +365,26 @@ class SyncEngine:
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
         events = message.content.get("events") if isinstance(message.content, dict) else None
-        if isinstance(events, list):
-            self._leave_out(document, events, message.buffers, number)
-            if not events:
-                return
-        self._apply(document, message.content, message.buffers)
+        if not isinstance(events, list):
+            self._apply(document, message.content, message.buffers)
+            return
+        self._pass_over(document, events, message.buffers, number)
+        plain = are_plain(document, events)
+        if not plain:
+            self._leave_out(document, events, number)
+        if events:
+            self._apply(document, message.content, message.buffers, plain=plain)
 
-    def _leave_out(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
-        """Take those changes of the server out that are not to be applied, and ask for what they leave in doubt."""
+    def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
+        """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
         if not self._conflicts.is_idle:
             passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
             if passed_over:
                 self._departures.missed(document, passed_over, number)
                 events[:] = [event for event in events if event not in passed_over]
+
+    def _leave_out(self, document: Document, events: list[Any], number: int) -> None:
+        """Take those changes of the server out that do not fit what is here, and ask for what they leave in doubt."""
         changes = [event for event in events if key_of_wire_event(event) is not None]
         if refers_to_strangers(document, changes):
             # What those models are was never said here, or a change that was passed over said it: the server knows.
@@ -399,16 +407,23 @@ class SyncEngine:
             self._conflicts.preceded(key, replaced_on_the_wire(event, buffers), number)
         return verdict is not Verdict.APPLY
 
-    def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...]) -> None:
+    def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...], *, plain: bool = False) -> None:
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow
         events = content.get("events") if isinstance(content, dict) else None
         self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
+        serialized = encoding.to_bokeh(content, buffers)
+
+        def apply() -> None:
+            document.apply_json_patch(serialized, setter=setter)
+
         try:
-            completion = complete_received(document, content)
-            serialized = encoding.to_bokeh(content, buffers)
-            serialized.buffers.extend(completion)
-            with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
-                invoke_with_curdoc(document, lambda: document.apply_json_patch(serialized, setter=setter))
+            if plain:
+                self._forget_departures(document)
+                invoke_with_curdoc(document, apply)
+            else:
+                serialized.buffers.extend(complete_received(document, content))
+                with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
+                    invoke_with_curdoc(document, apply)
         except Exception as error:
             changes = _describe_patch(content)
             trouble = ApplyError(
@@ -427,10 +442,16 @@ class SyncEngine:
             self._acquaintance.introduce_held(document)
 
     def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
-        if self._conflicts.has_unanswered or self._departures.is_awaited or is_held(document):
-            return self._departures.noting(document, content, self._handled)
-        self._departures.forget()
-        return nullcontext()
+        if self._forget_departures(document):
+            return nullcontext()
+        return self._departures.noting(document, content, self._handled)
+
+    def _forget_departures(self, document: Document) -> bool:
+        """Let go of what has left the document if no change of ours needs it, and say whether none does."""
+        needless = not (self._conflicts.has_unanswered or self._departures.is_awaited or is_held(document))
+        if needless:
+            self._departures.forget()
+        return needless
 
     def _reread_doubts(self) -> None:
         """Ask for the server's document where its values are needed to settle a conflict."""
