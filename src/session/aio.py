@@ -572,7 +572,7 @@ class AsyncClientSession:
             push_into_new_session=policy.new_session == "push",
             give_up=weakly(self._give_up),
             doubted=lambda: doubted() or (),
-            drop_changes=lambda: drop_changes() or (),
+            drop_changes=lambda push: drop_changes(push) or (),
             recovered=weakly(self._recovered),
         )
 
@@ -584,9 +584,9 @@ class AsyncClientSession:
         assert self._channel is not None
         return self._channel.doubted
 
-    def _drop_changes(self) -> Group:
+    def _drop_changes(self, push: Request | None) -> Group:
         assert self._channel is not None
-        return self._channel.drop_changes()
+        return self._channel.drop_changes(push)
 
     def _recovered(self, reconnection: Reconnection) -> None:
         self._disconnection = None
@@ -670,6 +670,7 @@ class AsyncClientSession:
         refusal = self._channel.post(request)
         if refusal is not None:
             self._engine.handle(Answered((request,), None, refusal))
+        self._runner.tidy()
 
     def _resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
         assert self._channel is not None

@@ -7,12 +7,12 @@ everything else belongs to the loop.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..protocol import Generation, PatchDoc
 from ..transports import ConnectError, ConnectionClosed, ConnectionOptions, Transport
+from .driving import in_loop
 from .endings import describe_forgotten, describe_full, describe_given_up, describe_loss, describe_too_late
 from .errors import ConnectionLost
 from .link import Link
@@ -79,7 +79,6 @@ class Channel:
         self._settled = asyncio.Event()
         self._wake_scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0  # that runs the loop
         self._link: Link | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._generation: Generation | None = None
@@ -111,7 +110,6 @@ class Channel:
                 Nothing is left behind.
         """
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
         try:
             await self._open_link(self._options, self._timeout)
         except BaseException:
@@ -182,13 +180,16 @@ class Channel:
         """The changes that were under way when the connection was lost. Any thread may ask."""
         return self._outbox.doubted
 
-    def drop_changes(self) -> Group:
+    def drop_changes(self, push: Request | None = None) -> Group:
         """Forget all changes that are not sent or in doubt, because a push will carry them. Any thread may call.
+
+        Args:
+            push: A push that was to carry them before, and was never sent.
 
         Returns:
             The changes.
         """
-        return self._outbox.drop_changes()
+        return self._outbox.drop_changes(push)
 
     def give_up(self, failure: Exception | None, changes: tuple[str, ...] = ()) -> None:
         """End the channel after a reconnection. Any thread may call.
@@ -216,7 +217,7 @@ class Channel:
 
     def _wake_writer(self) -> None:
         assert self._loop is not None
-        if threading.get_ident() == self._thread:
+        if in_loop(self._loop):
             self._wake_up()
         elif not self._wake_scheduled:
             self._wake_scheduled = True

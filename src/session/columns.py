@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from bokeh.core.serialization import Buffer, Serializer
 from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, ColumnsStreamedEvent
 
 from .encoding import Encoded, encode_columns
-from .wire_objects import comparable
+from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -68,7 +67,7 @@ class SentColumns:
 
 
 def _comparable(encoded: Encoded) -> Any:
-    return comparable(msgspec.json.decode(encoded.content), encoded.buffers)
+    return comparable(decoded(encoded.content), encoded.buffers)
 
 
 def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:

@@ -7,12 +7,29 @@ our change and the server's answer to it may have been made before or after ours
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from functools import wraps
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from .changes import ROOTS
 from .requests import Before, Group, Key, Request
 
 __all__ = ["Conflicts", "Doubts", "Verdict"]
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _locked(method: Callable[Concatenate[Conflicts, P], T]) -> Callable[Concatenate[Conflicts, P], T]:
+    @wraps(method)
+    def locked(self: Conflicts, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 class Verdict(Enum):
@@ -29,20 +46,27 @@ class Doubts(NamedTuple):
     Attributes:
         keys: The properties.
         everything: Whether all others are in doubt too.
+        asked_after: How many changes had been made here when the server was asked; None if that does not matter.
     """
 
     keys: frozenset[Key]
     everything: bool
+    asked_after: int | None = None
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.keys)
 
 
 class Conflicts:
-    """The changes made here that the server has not answered, and what is in doubt because of them."""
+    """The changes made here that the server has not answered, and what is in doubt because of them.
+
+    Any thread may call: one may change the document while another handles what arrives.
+    """
 
     def __init__(self) -> None:
-        self._unanswered: dict[Key, dict[Request, None]] = {}
+        self._lock = threading.RLock()
+        self._unanswered: dict[Key, dict[Request, int]] = {}  # with how many were made up to each
+        self._made = 0
         self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
         self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
         self._doubts: set[Key] = set()
@@ -68,6 +92,7 @@ class Conflicts:
         """Whether a change made here is under way."""
         return bool(self._unanswered)
 
+    @_locked
     def changed(self, request: Request) -> None:
         """Take up a change made here.
 
@@ -75,11 +100,15 @@ class Conflicts:
             request: The request that carries it.
         """
         key = request.key
+        self._made += 1
         if key is not None:
-            self._unanswered.setdefault(key, {})[request] = None
+            self._unanswered.setdefault(key, {})[request] = self._made
+        if key is not None and request.replaces:
+            self._doubts.discard(key)  # whatever the server has, this will take its place
         if request.returns:
             self._bringing_back.add(request)
 
+    @_locked
     def answered(self, request: Request) -> None:
         """Let go of a change that the server has applied, or rejected, or will never see.
 
@@ -96,10 +125,18 @@ class Conflicts:
             if not requests:
                 del self._unanswered[key]
 
+    @_locked
     def unanswered(self, key: Key) -> Group:
         """Give the changes of a property that the server has not answered, in order."""
         return tuple(self._unanswered.get(key, ()))
 
+    @_locked
+    def oldest_made_after(self) -> int | None:
+        """Give how many changes of the server had been handled when the oldest change under way was made."""
+        unanswered = (request.made_after for requests in self._unanswered.values() for request in requests)
+        return min(unanswered, default=None)
+
+    @_locked
     def preceded(self, key: Key | None, before: Before | None, number: int) -> None:
         """Take note of what the server has made of a property before a change of ours, which is not sent yet.
 
@@ -117,6 +154,7 @@ class Conflicts:
         """Say whether the server has changed a property at the same time as we have, as far as is known."""
         return key in self._contested
 
+    @_locked
     def judge(self, key: Key | None, number: int) -> Verdict:
         """Say what is to be done with a change from the server.
 
@@ -146,6 +184,7 @@ class Conflicts:
             self._contested.add(key)
         return Verdict.DOUBT
 
+    @_locked
     def doubt(self, key: Key | None) -> None:
         """Put a property in doubt, because it is not known what the server has.
 
@@ -171,22 +210,30 @@ class Conflicts:
         """Note that the documents have been compared; what is in doubt stays so until the server has been asked."""
         self._comparing = False
 
+    @_locked
     def take_doubts(self) -> Doubts:
-        """Give out what is in doubt and can be asked for now, because none of our changes to it is under way.
+        """Give out what is in doubt and can be asked for now.
+
+        The server's answer has everything that is sent before the question. So it does not matter what is under way,
+        and a program that changes something all the time is told all the same; but of what is replaced here, the
+        replacement is waited for, and of the roots, every change.
 
         That is nothing while the documents wait to be compared, which answers everything.
         """
         if self._comparing:
             return Doubts(frozenset(), everything=False)
-        ready = frozenset(key for key in self._doubts if key not in self._unanswered)
-        everything = self._everything_doubted and not self._unanswered
+        ready = frozenset(key for key in self._doubts if self._can_ask(key))
+        everything, self._everything_doubted = self._everything_doubted, False
         self._doubts -= ready
         self._asked |= ready
-        if everything:
-            self._everything_doubted = False
-            self._everything_asked += 1
-        return Doubts(ready, everything)
+        self._everything_asked += everything
+        return Doubts(ready, everything, self._made)
 
+    def _can_ask(self, key: Key) -> bool:
+        ours = self._unanswered.get(key, ())
+        return not ours or (key != ROOTS and not any(request.replaces for request in ours))
+
+    @_locked
     def answered_doubts(self, doubts: Doubts) -> None:
         """Note that the server has answered the question, whatever it said: what it changes from now on counts again.
 
@@ -197,6 +244,7 @@ class Conflicts:
         if doubts.everything:
             self._everything_asked -= 1
 
+    @_locked
     def resolve(self, doubts: Doubts, present: frozenset[Key]) -> frozenset[Key]:
         """Say for which keys the server's values count, now that they have arrived.
 
@@ -205,17 +253,38 @@ class Conflicts:
             present: All keys that the document and the server's have; used where everything was in doubt.
 
         Returns:
-            The keys to set. A key that was replaced here since is not among them: our value is on its way.
+            The keys to set. A key that was replaced here since is not among them: our value is on its way. To the value
+            of one that was added to since, all its unanswered changes have to be added once more.
         """
         keys = doubts.keys | present if doubts.everything else doubts.keys
-        contested = {key for key in keys if key in self._unanswered}
-        self._doubts |= {key for key in contested if not next(reversed(self._unanswered[key])).replaces}
-        return keys - contested
+        settled: set[Key] = set()
+        for key in keys:
+            ours = self._unanswered.get(key)
+            if not ours:
+                settled.add(key)
+                continue
+            since = doubts.asked_after is None or next(reversed(ours.values())) > doubts.asked_after
+            if since and next(reversed(ours)).replaces:
+                continue
+            if self._are_added_since(key, doubts.asked_after):
+                settled.add(key)
+            else:
+                self._doubts.add(key)
+        return frozenset(settled)
 
+    def _are_added_since(self, key: Key, asked_after: int | None) -> bool:
+        """Say whether our changes of a property all add to it, and the server had none of them when it was asked."""
+        ours = self._unanswered[key]
+        if asked_after is None or next(iter(ours.values())) <= asked_after:
+            return False
+        return key != ROOTS and not any(request.replaces for request in ours)
+
+    @_locked
     def overwritten(self) -> None:
         """Put every unanswered change in doubt: a pull has overwritten it here, and the server applies it yet."""
         self._doubts |= self._unanswered.keys()
 
+    @_locked
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._unanswered.clear()

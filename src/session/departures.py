@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from bokeh.model.util import visit_value_and_its_immediate_references
 
 from .plain import may_hold_models
-from .wire_objects import objects
+from .wire_objects import decoded, objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Departures", "may_remove", "refers_to_strangers"]
 
-_FEW = 100  # models of which it is not worth looking whether they have left
+_FEW = 100  # models of which it is not worth looking whether they can be forgotten
 _COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
@@ -47,9 +46,21 @@ class Departures:
         """Whether it matters what the server takes out, although none of our changes is under way."""
         return bool(self._placed_anew)
 
-    def forget(self) -> None:
-        """Forget them all: none of our changes is under way that may refer to them."""
-        self._gone.clear()
+    @property
+    def are_many(self) -> bool:
+        """Whether it is worth looking which of them can be forgotten."""
+        return len(self._gone) > _FEW
+
+    def forget(self, up_to: int | None = None) -> None:
+        """Forget those that none of our changes under way may refer to, because it was made later.
+
+        Args:
+            up_to: The number of the last change from the server before all that is under way; None if nothing is.
+        """
+        if up_to is None:
+            self._gone.clear()
+        else:
+            self._gone = {identity: number for identity, number in self._gone.items() if number > up_to}
 
     def place(self, document: Document, request: Request) -> None:
         """Take note of the models that a change of ours gives a place.
@@ -59,8 +70,9 @@ class Departures:
             request: The request that carries the change.
         """
         if len(self._placed_anew) > 2 * len(document.models) + _FEW:
-            self._placed_anew = {name for name in self._placed_anew if cast(Any, name) in document.models}
-        event = msgspec.json.decode(request.content)
+            # Another thread may take some out meanwhile.
+            self._placed_anew = {name for name in tuple(self._placed_anew) if cast(Any, name) in document.models}
+        event = decoded(request.content)
         value = event.get("new") if event["kind"] == "ModelChanged" else event["model"]
         self._placed_anew.update(node["id"] for node in objects(value) if len(node) == 1 and "id" in node)
 
@@ -192,4 +204,4 @@ def refers_to_strangers(document: Document, events: list[Any]) -> bool:
 
 
 def _refers_to(request: Request, models: set[str]) -> bool:
-    return any(node.get("id") in models for node in objects(msgspec.json.decode(request.content)))
+    return any(node.get("id") in models for node in objects(decoded(request.content)))

@@ -19,6 +19,7 @@ __all__ = [
     "describe_refusal",
     "describe_too_late",
     "inbox_full",
+    "some_of",
 ]
 
 ABNORMAL = 1006
@@ -26,6 +27,7 @@ ABNORMAL = 1006
 
 # What a Bokeh server accepts unless it is told otherwise; measured on 3.9.2, 3.10.2 and 4.0.0.dev8.
 _SERVER_LIMIT = 20 * 1024 * 1024
+_TOO_BIG = 1009  # the close code for it (RFC 6455, section 7.4.1)
 _SHOWN = 5
 
 
@@ -79,10 +81,11 @@ def describe_loss(url: str, fault: BaseException, pending: Sequence[Request]) ->
     text = f"the connection to {url} was lost with close code {code}"
     text += f": {reason.rstrip('.')}." if reason else "."
     largest = max((request.size for request in pending), default=0)
-    if largest > _SERVER_LIMIT:
+    if largest > _SERVER_LIMIT or (largest and code == _TOO_BIG):
         text += (
-            f" A message of {largest} bytes was not answered: a Bokeh server refuses messages over {_SERVER_LIMIT} "
-            "bytes unless it is started with a higher websocket_max_message_size (--websocket-max-message-size)."
+            f" A message of {largest} bytes was not answered. A Bokeh server refuses messages over its "
+            f"websocket_max_message_size, {_SERVER_LIMIT} bytes unless it is started with another "
+            "(--websocket-max-message-size)."
         )
     unconfirmed = _changes(pending)
     loss = ConnectionLost(text + _named(unconfirmed), code=code, reason=reason, unconfirmed=unconfirmed)
@@ -128,8 +131,16 @@ def _changes(requests: Sequence[Request]) -> tuple[str, ...]:
 def _named(unconfirmed: Sequence[str]) -> str:
     if not unconfirmed:
         return ""
-    more = " ..." if len(unconfirmed) > _SHOWN else ""
-    return f" Changes that were not confirmed: {'; '.join(unconfirmed[:_SHOWN])}{more} ({len(unconfirmed)} in all)."
+    return f" Changes that were not confirmed: {some_of(unconfirmed)} ({len(unconfirmed)} in all)."
+
+
+def some_of(changes: Sequence[str]) -> str:
+    """Name the first of some changes; the error that says it has all of them in an attribute.
+
+    Args:
+        changes: The changes, each as a short text.
+    """
+    return "; ".join(changes[:_SHOWN]) + (" ..." if len(changes) > _SHOWN else "")
 
 
 def describe_given_up(
@@ -216,8 +227,7 @@ def describe_late(loss: ConnectionLost, late: Sequence[str]) -> ConnectionLost:
     """
     if not late:
         return loss
-    more = " ..." if len(late) > _SHOWN else ""
-    text = f"{loss} Changes made after that, which were never sent: {'; '.join(late[:_SHOWN])}{more}."
+    text = f"{loss} Changes made after that, which were never sent: {some_of(late)}."
     again = type(loss)(text, code=loss.code, reason=loss.reason, unconfirmed=(*loss.unconfirmed, *late))
     again.__cause__ = loss.__cause__
     return again

@@ -9,7 +9,7 @@ changes on top that it has not applied, is what we have.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -19,7 +19,7 @@ from bokeh.core.serialization import Deserializer, Serializer
 from ..protocol import Buffer
 from .changes import ROOTS, TITLE
 from .encoding import to_bokeh
-from .wire_objects import comparable
+from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -99,10 +99,10 @@ class Evidence:
             return False  # the server's own change has made it something that this does not fit
 
     def _counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
-        events = [msgspec.json.decode(request.content) for request in ours]
+        events = [decoded(request.content) for request in ours]
         if key == ROOTS:
             here = [str(root.id) for root in self._document.roots]
-            later = [msgspec.json.decode(request.content) for request in self._after(key, ours)]
+            later = [decoded(request.content) for request in self._after(key, ours)]
             found = _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
             return found if repeating else _latest(found)
         if any(event["kind"] in _DATA_KINDS for event in events):
@@ -150,7 +150,8 @@ class Evidence:
         theirs = _lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
-        found = _replayed(theirs, events, later, here, _with_columns, _shows_columns)
+        numbers = _fitting(theirs, events, later, here)
+        found = _replayed(theirs, events, later, here, _with_columns, _shows_columns, numbers)
         return found if repeating else _latest(found)
 
 
@@ -188,10 +189,11 @@ def _replayed(
     here: Any,
     apply: Callable[[Any, dict[str, Any]], Any],
     shows: Callable[[Any, dict[str, Any]], bool],
+    numbers: Iterable[int] | None = None,
 ) -> frozenset[int]:
-    """Find after how many changes the others on top of what the server has give what we have."""
+    """Find after how many changes, or which of some numbers, the others on top of the server's value give ours."""
     found = set()
-    for count in range(len(events) + 1):
+    for count in range(len(events) + 1) if numbers is None else numbers:
         if count and not shows(theirs, events[count - 1]):
             continue
         value = theirs
@@ -200,6 +202,24 @@ def _replayed(
         if value == here:
             found.add(count)
     return frozenset(found)
+
+
+def _fitting(
+    theirs: Columns, events: Sequence[dict[str, Any]], later: Sequence[dict[str, Any]], here: Columns
+) -> Iterable[int]:
+    """Give the numbers of streams after which the others make columns as long as ours: to try each takes too long."""
+    numbers = range(len(events) + 1)
+    streams = [*events, *later]
+    if not here or any(event["kind"] != "ColumnsStreamed" or event["rollover"] for event in streams):
+        return numbers
+    name = next(iter(here))
+    rows = [len(event["data"][name]) for event in streams]
+    missing = len(here[name]) - len(theirs[name])
+    return [
+        count
+        for count, gone in zip(numbers, itertools.accumulate(rows, initial=0), strict=False)
+        if sum(rows) - gone == missing
+    ]
 
 
 def _latest(found: frozenset[int]) -> frozenset[int]:
@@ -224,7 +244,7 @@ def _decoded(value: Any, buffers: Sequence[Buffer]) -> Any:
 
 
 def _decoded_event(request: Request) -> dict[str, Any]:
-    event: dict[str, Any] = msgspec.json.decode(request.content)
+    event: dict[str, Any] = decoded(request.content)
     for name in ("data", "patches", "new"):
         if name in event:
             event[name] = _decoded(event[name], request.buffers)

@@ -6,6 +6,7 @@ are let go. What the server has changed until then was applied over them, while 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from .requests import Key
 
-__all__ = ["Holding", "is_held", "let_go"]
+__all__ = ["Holding", "is_held", "is_letting_go", "let_go"]
 
 
 def is_held(document: Document) -> bool:
@@ -39,6 +40,23 @@ def let_go(document: Document) -> Iterator[None]:
     finally:
         if policy is not None:
             document.hold(policy)
+
+
+def is_letting_go(document: Document) -> bool:
+    """Say whether a change that comes up now is one of those that were held back, with others behind it.
+
+    Bokeh lets go of them in one loop, which an exception ends: those that follow would be lost.
+
+    Args:
+        document: The document.
+    """
+    letting_go = type(document.callbacks).unhold.__code__
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is letting_go and frame.f_locals.get("self") is document.callbacks:
+            return True
+    return False
 
 
 class Holding:

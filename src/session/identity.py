@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
-from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent, RootRemovedEvent
+from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent
 from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
@@ -157,8 +157,7 @@ class Acquaintance:
             event: The change.
         """
         model = getattr(event.msg_data if isinstance(event, MessageSentEvent) else event, "model", None)
-        placing = isinstance(event, RootAddedEvent | RootRemovedEvent)
-        return isinstance(model, Model) and not placing and not self._is_known(model)
+        return isinstance(model, Model) and not isinstance(event, RootAddedEvent) and not self._is_known(model)
 
     def introduce_event(self, document: Document, event: DocumentPatchedEvent) -> None:
         """Make sure of the ids of the models that a change brings into a document, before it is sent.

@@ -79,6 +79,16 @@ class Judge:
             self._on_trouble(in_doubt(requests[certain:most]))
         self.conclude(requests, requests[:most], None)
 
+    def leave(self, requests: Group) -> None:
+        """Go on without finding out what became of some changes, because their document is not followed any more.
+
+        Args:
+            requests: The changes that were in doubt when the connection was lost.
+        """
+        if requests:
+            self._on_trouble(in_doubt(requests))
+        self.conclude(requests, requests, None)
+
     def conclude(self, requests: Group, done: Group, reply: Reply | None) -> None:
         """Settle some changes, and send the others again.
 

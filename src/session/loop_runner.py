@@ -84,6 +84,9 @@ class LoopRunner:
     def pump(self) -> None:
         """Do nothing: what arrives is handled at once."""
 
+    def tidy(self) -> None:
+        """Do nothing: what arrives is handled at once."""
+
     def release(self) -> None:
         """Cancel the asynchronous document callbacks that are still running, except one that closes the session."""
         for task in self._running - {asyncio.current_task()}:

@@ -198,6 +198,8 @@ class Outbox:
             self._doubted, self._held = self._doubted or in_doubt, True
             return ()
         superseded = (*self._doubted, *in_doubt)
+        (push, *_) = groups[pushed]
+        push.carries = (*superseded, *push.carries)
         self._doubted, self._held = (), False
         return superseded
 
@@ -216,12 +218,17 @@ class Outbox:
         """Whether everything but urgent requests waits for `resume`."""
         return self._held
 
-    def drop_changes(self) -> Group:
+    def drop_changes(self, push: Request | None = None) -> Group:
         """Forget all changes of the document, because something else carries them. Any thread may call.
+
+        Args:
+            push: A push to forget as well.
 
         Returns:
             The changes, oldest first.
         """
+        if push is not None and (push,) in self._again:
+            self._again.remove((push,))
         again = _take_changes(self._again, lambda group: group[0].ask)
         posted = _take_changes(self._posted, lambda request: request.ask)
         doubted, self._doubted = self._doubted, ()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .reconnecting import Reconnection
-from .requests import Group
+from .requests import Group, Request
 
 __all__ = ["Recovery"]
 
@@ -21,12 +21,13 @@ class Recovery:
         give_up: Ends the session, because the documents cannot be compared or ours cannot be pushed, for which a reason
             is given, or because the server's is that of another session; with the changes that are lost with a push.
         doubted: Gives the changes that the server may have or not.
-        drop_changes: Takes back all changes that are not answered, because a push carries them.
+        drop_changes: Takes back all changes that are not answered, because a push carries them, and a push before it
+            that was never sent.
         recovered: Told when the document is the server's again.
     """
 
     push_into_new_session: bool
     give_up: Callable[[Exception | None, tuple[str, ...]], None]
     doubted: Callable[[], Group]
-    drop_changes: Callable[[], Group]
+    drop_changes: Callable[[Request | None], Group]
     recovered: Callable[[Reconnection], None]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..protocol import Error
+from .endings import some_of
 from .errors import ChangesInDoubt, PatchRejected, RequestRefused
 from .requests import Ask, Group, Reply, Request
 
-__all__ = ["dropped", "in_doubt", "raised_after", "refusal", "undecided"]
+__all__ = ["dropped", "in_doubt", "not_sent", "raised_after", "refusal", "undecided"]
 
 _TAKEN = "What the server has counts now: the document here is made equal to it."
 
@@ -23,8 +24,9 @@ def refusal(request: Request, reply: Error) -> PatchRejected | RequestRefused:
     """
     if request.ask is Ask.PATCH:
         return _rejected(f"the server rejected {request.change}: {reply.text}. {_TAKEN}", (request,), reply)
+    carried = f" These changes are lost with it: {some_of(request.changes)}." if request.changes else ""
     return RequestRefused(
-        f"the server refused the {request.ask.value}: {reply.text}. Its log says more.",
+        f"the server refused the {request.ask.value}: {reply.text}. Its log says more.{carried}",
         request=request.ask.value,
         text=reply.text,
         traceback=reply.traceback,
@@ -59,6 +61,15 @@ def dropped(request: Request) -> PatchRejected:
     return _rejected(f"{text} {_TAKEN}", (request,), None)
 
 
+def not_sent(request: Request) -> str:
+    """Say which change cannot be sent.
+
+    Args:
+        request: The change.
+    """
+    return f"That was {request.change}. {_TAKEN}"
+
+
 def undecided(requests: Group, reply: Reply) -> PatchRejected:
     """Say that nobody can tell whether the server has applied some changes.
 
@@ -69,7 +80,7 @@ def undecided(requests: Group, reply: Reply) -> PatchRejected:
     Returns:
         The error.
     """
-    names = "; ".join(str(request.change) for request in requests)
+    names = some_of([str(request.change) for request in requests])
     what = "may have dropped these changes with one about a model that is gone, or not"
     if isinstance(reply, Error):
         what = "failed at one of several changes, and may have applied the others or not"
@@ -89,7 +100,7 @@ def in_doubt(requests: Group) -> ChangesInDoubt:
     changes = tuple(change for request in requests for change in request.changes)
     text = (
         "the connection was lost before the server had confirmed these changes, and whether it has applied them cannot "
-        f"be told: {'; '.join(changes)}. They are not sent again. {_TAKEN}"
+        f"be told: {some_of(changes)}. They are not sent again. {_TAKEN}"
     )
     return ChangesInDoubt(text, changes=changes)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .changes import ROOTS, TITLE
-from .wire_objects import objects
+from .wire_objects import decoded, objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -87,17 +87,29 @@ class Snapshot:
         identity, name = key
         return self._definitions.get(identity, {}).get("attributes", {}).get(name, msgspec.UNSET)
 
-    def events_for(self, document: Document, keys: Iterable[Key], setter: Any) -> list[dict[str, Any]]:
-        """Write the changes that bring properties of a document to what the server has.
+    def resets_for(self, document: Document, keys: Iterable[Key]) -> list[tuple[Model, str]]:
+        """Give the properties that have their default value at the server, which a document does not write out.
 
-        A property that has its default value there is set at once: a document does not write it out.
+        Args:
+            document: The document here.
+            keys: Where to look.
+        """
+        resets: list[tuple[Model, str]] = []
+        for identity, attr in keys:
+            model = document.get_model_by_id(cast(Any, identity))
+            definition = self._definitions.get(identity)
+            if model is not None and definition is not None and attr not in definition.get("attributes", {}):
+                resets.append((model, attr))
+        return resets
+
+    def events_for(self, document: Document, keys: Iterable[Key]) -> list[dict[str, Any]]:
+        """Write the changes that bring properties of a document to what the server has, where that is no default.
 
         Models that the document has already are written as references, so that they stay the same objects.
 
         Args:
             document: The document here.
             keys: The properties, and the title and the roots where they are in doubt.
-            setter: What Bokeh is to name as the origin of a change.
 
         Returns:
             Elements for a PATCH-DOC's "events".
@@ -110,20 +122,15 @@ class Snapshot:
             elif key == ROOTS:
                 events += self._roots_events(document, relative)
             else:
-                events += self._property_events(document, relative, *key, setter)
+                events += self._property_events(document, relative, *key)
         return events
 
     def _property_events(
-        self, document: Document, relative: _Relative, identity: str, attr: str, setter: Any
+        self, document: Document, relative: _Relative, identity: str, attr: str
     ) -> list[dict[str, Any]]:
-        model = document.get_model_by_id(cast(Any, identity))
-        definition = self._definitions.get(identity)
-        if model is None or definition is None:
-            return []  # gone on one side; the removal says so, or has said so
-        attributes = definition.get("attributes", {})
-        if attr not in attributes:
-            model.set_from_json(attr, model.lookup(attr).instance_default(model), setter=setter)
-            return []
+        attributes = self._definitions.get(identity, {}).get("attributes", {})
+        if document.get_model_by_id(cast(Any, identity)) is None or attr not in attributes:
+            return []  # gone on one side, and the removal says so, or has said so; or a default
         value = relative.write(attributes[attr])
         return [{"kind": "ModelChanged", "model": {"id": identity}, "attr": attr, "new": value}]
 
@@ -165,7 +172,7 @@ class _Relative:
 
 
 def _root_events(requests: Group, kind: str) -> list[dict[str, Any]]:
-    events = (msgspec.json.decode(request.content) for request in requests)
+    events = (decoded(request.content) for request in requests)
     return [event for event in events if event["kind"] == kind]
 
 

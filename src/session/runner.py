@@ -58,6 +58,9 @@ class Runner(Protocol):
     def pump(self) -> None:
         """Handle what has arrived and waits, if the calling thread is the one to do it."""
 
+    def tidy(self) -> None:
+        """Handle the oldest of what waits while it changes nothing here: the program may make changes and no call."""
+
     def release(self) -> None:
         """Let go of everything that is still under way for the session, which has ended."""
 

@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bokeh.core.serialization import SerializationError
+from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChangedEvent
 
-from ..protocol import Buffer, Error, PatchDoc, PullDocReply
+from ..protocol import Buffer, Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .callbacks import CallbackSchedule
 from .changes import ROOTS, classify, key_of_wire_event, may_place, replaced, replaced_on_the_wire
@@ -26,16 +26,16 @@ from .columns import SentColumns, complete_received, complete_sent, misfits
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, may_remove, refers_to_strangers
 from .echo import PushEcho
-from .errors import ApplyError, ConnectionLost, DocumentInUse, SessionClosed
+from .errors import ApplyError, ConnectionLost, DocumentInUse, DuplicateModelId, SessionClosed
 from .evidence import Evidence, applied
-from .holding import Holding, is_held, let_go
+from .holding import Holding, is_held, is_letting_go, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
 from .plain import are_plain
 from .reconnecting import Reconnection
 from .recovery import Recovery
-from .refusals import refusal, undecided
+from .refusals import not_sent, refusal, undecided
 from .requests import (
     Answered,
     Ask,
@@ -51,11 +51,13 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot
+from .wire_objects import decoded
 
 if TYPE_CHECKING:
     from bokeh.document.events import DocumentPatchedEvent, SessionCallbackAdded, SessionCallbackRemoved
+    from bokeh.model import Model
 
-    from .requests import Key
+    from .requests import Change, Key
 
 __all__ = ["SyncEngine"]
 
@@ -276,16 +278,13 @@ class SyncEngine:
             return
         if self._acquaintance.is_about_stranger(event):
             return
-        self._acquaintance.introduce_event(event.document, event)
-        change = classify(event)
-        implied = self._acquaintance.is_fresh(change.key)
         try:
-            encoded = encoding.encode_event(event.document, complete_sent(event), self._acquaintance)
-        except SerializationError:
-            # It is made here already and never reaches the server, whose value takes its place.
-            self._conflicts.doubt(change.key)
-            self._reread_doubts()
-            raise
+            change, implied, encoded = self._encode(event)
+        except (SerializationError, DuplicateModelId) as error:
+            if not is_letting_go(event.document):
+                raise
+            self._on_trouble(error)
+            return
         made_after = self._holding.made_after(self._handled)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         self._sent_columns.note(event, encoded)
@@ -295,6 +294,23 @@ class SyncEngine:
         if may_place(event):
             self._departures.place(event.document, request)
         self._post(request)
+
+    def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, encoding.Encoded]:
+        """Write a change, and say what it is and whether the server may have it already."""
+        try:
+            self._acquaintance.introduce_event(event.document, event)
+            change = classify(event)
+            implied = self._acquaintance.is_fresh(change.key)
+            return change, implied, encoding.encode_event(event.document, complete_sent(event), self._acquaintance)
+        except Exception as error:
+            # It is made here already and never reaches the server, whose value takes its place.
+            change = classify(event)
+            self._conflicts.doubt(change.key)
+            self._reread_doubts()
+            if isinstance(error, SerializationError | DuplicateModelId):
+                raise
+            text = f"{change} cannot be written as JSON, and the server's value takes its place: "
+            raise SerializationError(f"{text}{type(error).__name__}: {error}") from error
 
     def _title_before(self, event: TitleChangedEvent) -> Before:
         before, self._title = Before(self._title), event.title
@@ -372,8 +388,11 @@ class SyncEngine:
         plain = are_plain(document, events)
         if not plain:
             self._leave_out(document, events, number)
-        if events:
-            self._apply(document, message.content, message.buffers, plain=plain)
+        if events and not self._apply(document, message.content, message.buffers, plain=plain) and len(events) > 1:
+            # What came after the one that failed is not applied.
+            for event in events:
+                self._conflicts.doubt(key_of_wire_event(event))
+            self._reread_doubts()
 
     def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
         """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
@@ -407,7 +426,16 @@ class SyncEngine:
             self._conflicts.preceded(key, replaced_on_the_wire(event, buffers), number)
         return verdict is not Verdict.APPLY
 
-    def _apply(self, document: Document, content: Any, buffers: tuple[Buffer, ...], *, plain: bool = False) -> None:
+    def _apply(
+        self,
+        document: Document,
+        content: Any,
+        buffers: tuple[Buffer, ...],
+        *,
+        plain: bool = False,
+        retried: bool = False,
+    ) -> bool:
+        """Apply changes, and say whether all are applied. Why not is told, unless it is sure to come up once more."""
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow
         events = content.get("events") if isinstance(content, dict) else None
         self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
@@ -425,16 +453,21 @@ class SyncEngine:
                 with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
                     invoke_with_curdoc(document, apply)
         except Exception as error:
-            changes = _describe_patch(content)
-            trouble = ApplyError(
-                f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}",
-                changes=changes,
-            )
-            trouble.__cause__ = error
-            self._on_trouble(trouble)
+            applied_all = False
+            if not (retried and isinstance(error, DeserializationError)):
+                self._report(error, _describe_patch(content))
+        else:
+            applied_all = True
         if self._departures.take_unclear():
             self._conflicts.doubt_everything()
             self._reread_doubts()
+        return applied_all
+
+    def _report(self, error: Exception, changes: tuple[str, ...]) -> None:
+        text = f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}"
+        trouble = ApplyError(text, changes=changes)
+        trouble.__cause__ = error
+        self._on_trouble(trouble)
 
     def _mind_what_is_held(self, document: Document, keys: Iterable[Key | None]) -> None:
         self._holding.received(document, keys, self._handled - 1)
@@ -442,19 +475,23 @@ class SyncEngine:
             self._acquaintance.introduce_held(document)
 
     def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
-        if self._forget_departures(document):
+        if self._forget_departures(document) and not self._departures.is_awaited:
             return nullcontext()
         return self._departures.noting(document, content, self._handled)
 
     def _forget_departures(self, document: Document) -> bool:
-        """Let go of what has left the document if no change of ours needs it, and say whether none does."""
-        needless = not (self._conflicts.has_unanswered or self._departures.is_awaited or is_held(document))
-        if needless:
+        """Let go of what has left the document before all that is under way was made, and say whether that is all."""
+        nothing = not (self._conflicts.has_unanswered or is_held(document))
+        if nothing:
             self._departures.forget()
-        return needless
+        elif self._departures.are_many and not is_held(document):
+            self._departures.forget(self._conflicts.oldest_made_after())
+        return nothing
 
     def _reread_doubts(self) -> None:
-        """Ask for the server's document where its values are needed to settle a conflict."""
+        """Ask for the server's document where its values are needed to settle a conflict, once at a time."""
+        if self._rereads:
+            return
         doubts = self._conflicts.take_doubts()
         if not doubts:
             return
@@ -479,15 +516,40 @@ class SyncEngine:
         self._take_over(document, snapshot, reply.buffers, doubts)
 
     def _take_over(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
-        """Set what is in doubt, and no change of ours is under way to, to what the server has."""
+        """Set what is in doubt, and no change of ours to it is under way, to what the server has."""
         try:
-            keys = self._conflicts.resolve(doubts, snapshot.keys(document))
+            keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
             self._mind_what_is_held(document, keys)
-            events = snapshot.events_for(document, sorted(keys), self)
+            resets = snapshot.resets_for(document, keys)
+            events = snapshot.events_for(document, keys)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
-        if events:
-            self._apply(document, {"events": events}, buffers)
+        if events and not self._apply(document, {"events": events}, buffers, retried=True):
+            self._apply_one_by_one(document, snapshot, buffers, keys, len(events))
+        for model, attr in resets:
+            self._reset(document, model, attr)
+        for key in keys:
+            for request in self._conflicts.unanswered(key):
+                self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
+
+    def _apply_one_by_one(
+        self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], keys: Iterable[Key], at_most: int
+    ) -> None:
+        """Apply what came after a change that has failed, as when a handler has raised, and was not applied."""
+        for key in keys:
+            for _ in range(at_most):
+                events = snapshot.events_for(document, [key])
+                if not events or self._apply(document, {"events": events}, buffers):
+                    break
+
+    def _reset(self, document: Document, model: Model, attr: str) -> None:
+        """Set a property to its default, which nobody writes out."""
+        setter: Any = self
+        default = model.lookup(attr).instance_default(model)
+        try:
+            invoke_with_curdoc(document, lambda: model.set_from_json(attr, default, setter=setter))
+        except Exception as error:
+            self._report(error, (f"{attr} of model {model.id} set to its default",))
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""
@@ -528,7 +590,7 @@ class SyncEngine:
             self._unclear_reply = None
             self._conflicts.end_comparing()
             if not inbound.pushing:
-                self._resume((), (), self._judge.losses)
+                self._judge.leave(self._recovery.doubted() if self._recovery is not None else ())
             if self._starting_over is None:
                 self._recovered(inbound, pushed=False)
             return
@@ -559,7 +621,8 @@ class SyncEngine:
         if not isinstance(answer, PullDocReply):
             raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
         snapshot = Snapshot(answer.content)
-        if not inbound.same_process or not snapshot.continues(document, self._conflicts.unanswered(ROOTS)):
+        forgotten = self._starting_over is not None or not inbound.same_process
+        if forgotten or not snapshot.continues(document, self._conflicts.unanswered(ROOTS)):
             if self._recovery.push_into_new_session:
                 self._start_over(inbound, document)
             else:
@@ -575,18 +638,21 @@ class SyncEngine:
                 self._judge.judge_lost(requests, found)
             else:
                 self._judge.judge(requests, reply, evidence, found)
-        self._take_over(document, snapshot, answer.buffers, _EVERYTHING)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
+        self._take_over(document, snapshot, answer.buffers, _EVERYTHING)
         return True
 
     def _start_over(self, inbound: Reconnected, document: Document) -> None:
         """Push our document into the session that the server has made anew."""
         assert self._recovery is not None
         with let_go(document):
-            carried = self._recovery.drop_changes()
+            carried = self._recovery.drop_changes(self._starting_over)
             for change in carried:
                 self._conflicts.answered(change)
                 change.settle()
+            if self._starting_over is not None:  # which another loss has kept from being sent
+                self._echoes.pop(self._starting_over, None)
+                carried = (*self._starting_over.carries, *carried)
             request = self._starting_over = self._pushing(document)
             request.carries = carried
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
@@ -614,7 +680,7 @@ class SyncEngine:
         self._judge.settled(request, applied=reply is not None and not isinstance(reply, Error))
         if isinstance(reply, Error):
             error = refusal(request, reply)
-            if request.ask is Ask.PATCH:
+            if request.ask is Ask.PATCH or (request.ask is Ask.PUSH and self._document is not None):
                 # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
                 self._conflicts.doubt_everything()
         elif reply is not None and request.on_answer is not None:
@@ -622,6 +688,10 @@ class SyncEngine:
                 request.on_answer(reply)
             except Exception as failure:
                 error = failure
+        elif isinstance(error, LocalProtocolError) and request.change is not None:
+            # It is made here already and never reaches the server, whose value takes its place.
+            error.add_note(not_sent(request))
+            self._conflicts.doubt(request.key)
         self._echoes.pop(request, None)
         if investigated is not None and error is not None:
             requests, answer = investigated

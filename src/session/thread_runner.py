@@ -10,17 +10,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from ..protocol import Ok
 from .callbacks import CallbackSchedule, DueCallback
 from .channel import Channel
 from .errors import UsageError
 from .portal import Portal
-from .requests import Inbound, Patched
+from .requests import Answered, Ask, Inbound, Patched
 from .runner import Handler, Trouble
 
 __all__ = ["ThreadRunner"]
 
 T = TypeVar("T")
 
+_MANY = 1000  # things that may wait before a change looks whether they are answers
 _FOR_EVER = threading.TIMEOUT_MAX / 2  # seconds; the callbacks of a document may be due as late
 
 
@@ -30,7 +32,7 @@ class ThreadRunner:
     def __init__(self) -> None:
         self._inbox: deque[Inbound] = deque()
         self._begun: list[Inbound] = []  # what is being handled, or was when an interruption came
-        self._arrived = 0  # bytes of changes, ever; counted by the portal's thread alone
+        self._arrived = 0  # bytes of changes, theirs and ours, ever; counted by the portal's thread alone
         self._handled = 0  # of these; counted by whichever thread handles
         self._news = threading.Condition()
         self._handling = threading.RLock()  # what arrives is handled by one thread at a time, in order
@@ -71,8 +73,7 @@ class ThreadRunner:
 
     def deliver(self, inbound: Inbound) -> None:
         """Keep what arrived until the document's thread looks."""
-        if isinstance(inbound, Patched):
-            self._arrived += inbound.size
+        self._arrived += _size(inbound)
         self._inbox.append(inbound)
         self._wake()
 
@@ -83,6 +84,16 @@ class ThreadRunner:
         try:
             while not self.is_handling and self._handle_next(None):
                 pass
+        finally:
+            self._handling.release()
+
+    def tidy(self) -> None:
+        """Handle the oldest of what waits as long as those are the server's confirmations of changes."""
+        if len(self._inbox) < _MANY or self.is_handling or not self._handling.acquire(blocking=False):
+            return
+        try:
+            while not self._begun and self._inbox and _is_confirmation(self._inbox[0]):
+                self._handle_begun()
         finally:
             self._handling.release()
 
@@ -141,8 +152,7 @@ class ThreadRunner:
 
     def _take(self) -> Inbound:
         inbound = self._inbox.popleft()
-        if isinstance(inbound, Patched):
-            self._handled += inbound.size
+        self._handled += _size(inbound)
         return inbound
 
     @contextmanager
@@ -189,6 +199,23 @@ class ThreadRunner:
             self._trouble(error)
         finally:
             self.schedule.finished(entry)
+
+
+def _size(inbound: Inbound) -> int:
+    """Give the bytes that are kept with what arrived."""
+    match inbound:
+        case Patched():
+            return inbound.size
+        case Answered():
+            return sum(request.size for request in inbound.requests)
+        case _:
+            return 0
+
+
+def _is_confirmation(inbound: Inbound) -> bool:
+    if not isinstance(inbound, Answered) or not isinstance(inbound.reply, Ok):
+        return False
+    return all(request.ask is Ask.PATCH for request in inbound.requests)
 
 
 def _seconds_until(moment: float) -> float:

@@ -13,6 +13,8 @@ __all__ = ["Trouble"]
 
 T = TypeVar("T")
 
+_KEPT = 100  # errors; a program that never looks may cause any number
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,14 +40,18 @@ class Trouble:
         self._on_disconnect = on_disconnect
         self._on_reconnect = on_reconnect
         self._errors: list[Exception] = []
+        self._more = 0
 
     def note(self, error: Exception) -> None:
-        """Keep an error for the next call.
+        """Keep an error for the next call: the first hundred, and how many more there were.
 
         Args:
             error: The error.
         """
-        self._errors.append(error)
+        if len(self._errors) < _KEPT:
+            self._errors.append(error)
+        else:
+            self._more += 1
         self._tell(error)
 
     def note_callback(self, error: Exception) -> None:
@@ -64,6 +70,9 @@ class Trouble:
             self._errors.clear()
             for error in others:
                 first.add_note(f"Also: {type(error).__name__}: {error}")
+            if self._more:
+                first.add_note(f"Also: {self._more} more errors.")
+                self._more = 0
             raise first
 
     def tell_disconnection(self, loss: ConnectionLost) -> None:

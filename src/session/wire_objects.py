@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from ..protocol import Buffer
 
-__all__ = ["comparable", "objects"]
+__all__ = ["comparable", "decoded", "objects"]
+
+
+def decoded(content: msgspec.Raw) -> Any:
+    """Read content of ours, which like Bokeh's may have lone surrogates in its texts and integers of any size.
+
+    Args:
+        content: JSON that was encoded here.
+    """
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return json.loads(bytes(content))
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 from bokeh.client.states import ErrorReason
@@ -29,6 +30,9 @@ from bokehwire import (
     SessionRefused,
     WaitTimeout,
 )
+from bokehwire.session.endings import describe_loss
+from bokehwire.session.requests import Ask, Request
+from bokehwire.transports import ConnectionClosed
 
 from ..faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
 from ..leaks import no_leaks
@@ -422,6 +426,16 @@ def test_a_document_over_the_servers_size_limit(face: Face) -> None:
 
     with ServerProcess() as process:
         face.play(scenario)
+
+
+def test_a_server_with_a_size_limit_of_its_own_says_that_a_message_was_too_big() -> None:
+    """Often its reset of the connection is here before its close frame, so that this is not to be seen each time."""
+    fault = ConnectionClosed(code=1009, reason="message too big")
+    request = Request(Ask.PUSH, content=msgspec.Raw(b"x" * 1_000_000))
+    loss = describe_loss("ws://nowhere", fault, (request,))
+    assert "A message of 1000000 bytes was not answered" in str(loss)
+    assert "websocket_max_message_size" in str(loss)
+    assert "websocket_max_message_size" not in str(describe_loss("ws://nowhere", fault, ()))
 
 
 def test_a_badly_signed_token(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:

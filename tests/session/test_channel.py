@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from bokehwire import ConnectError, Reconnect
+from bokehwire import ConnectError, PendingLimitExceeded, Reconnect
 from bokehwire.session.channel import Channel
-from bokehwire.session.requests import Answered, Ask, Inbound, Lost, Request
+from bokehwire.session.requests import Answered, Ask, Change, Inbound, Lost, Reconnected, Request
 from bokehwire.transports import ConnectionClosed, ConnectionOptions
 
 from ..live import DEADLINE
@@ -34,6 +35,7 @@ class Socket:
         self._over = asyncio.Event()
         self.aborted = False
         self.written_to = asyncio.Event()
+        self.msgid = ""  # of the last message that was sent
 
     async def receive(self) -> list[Any]:
         while not self._unread and self._fault is None:
@@ -44,12 +46,19 @@ class Socket:
         assert self._fault is not None
         raise self._fault
 
+    def answer(self, kind: str) -> None:
+        """Answer what was sent last."""
+        content = '{"text": "refused", "traceback": null}' if kind == "ERROR" else "{}"
+        self._unread.append([f'{{"msgid": "a", "msgtype": "{kind}", "reqid": "{self.msgid}"}}', "{}", content])
+        self._over.set()
+
     def say(self, header: str) -> None:
         """Have a message without content arrive."""
         self._unread.append([header, "{}", "{}"])
         self._over.set()
 
     async def send(self, frames: Sequence[Any]) -> None:
+        self.msgid = json.loads(frames[0])["msgid"]
         self.written_to.set()
         if self._refuses:
             self.lose()
@@ -244,5 +253,79 @@ def test_a_server_that_is_silent_when_the_documents_are_compared_does_not_outlas
         lost = network.delivered[-1]
         assert isinstance(lost, Lost)
         assert "while the documents were compared" in str(lost.error)
+
+    play(scenario)
+
+
+def patch(name: str) -> Request:
+    change = Change((name,), (name, "value"), True, False)
+    return Request(Ask.PATCH, change, msgspec.Raw(f'"{name}"'.encode()))
+
+
+async def sent(socket: Socket) -> None:
+    async with asyncio.timeout(DEADLINE):
+        await socket.written_to.wait()
+    socket.written_to.clear()
+
+
+def test_what_was_kept_in_one_outage_takes_no_room_in_the_next() -> None:
+    async def scenario() -> None:
+        first, second = Socket(), Socket()
+        network = Network(first, second, Socket(), max_pending=10)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: "Disconnected" in network.kinds)
+        assert network.channel.post(patch("offline")) is None
+        await network.until(lambda: "Reconnected" in network.kinds)
+        network.channel.resume((), (), 1)
+        await sent(second)
+        second.answer("OK")
+        await network.until(lambda: "Answered" in network.kinds)
+        second.lose()
+        await network.until(lambda: network.kinds.count("Disconnected") == 2)
+        assert network.channel.post(patch("offline")) is None
+        assert isinstance(network.channel.post(patch("offline")), PendingLimitExceeded)
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_attempts_are_counted_anew_once_the_documents_are_compared_and_nothing_waits() -> None:
+    async def scenario() -> None:
+        first, second = Socket(), Socket()
+        network = Network(first, second, Socket())
+        await network.channel.open()
+        for number, socket in enumerate((first, second), 1):
+            socket.lose()
+            await network.until(lambda number=number: network.kinds.count("Reconnected") == number)  # type: ignore[misc]
+            network.channel.resume((), (), number)
+        found = [inbound.attempts for inbound in network.delivered if isinstance(inbound, Reconnected)]
+        assert found == [1, 1]
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_a_refusal_that_leaves_changes_in_doubt_does_not_end_an_outage() -> None:
+    async def scenario() -> None:
+        first, second = Socket(), Socket()
+        network = Network(first, second, Socket())
+        await network.channel.open()
+        network.channel.post(patch("before"))
+        await sent(first)
+        changes = patch("one"), patch("two")
+        for change in changes:
+            network.channel.post(change)
+        first.lose()
+        await network.until(lambda: "Reconnected" in network.kinds)
+        network.channel.resume((), network.channel.doubted, 1)
+        await sent(second)
+        second.answer("ERROR")
+        await network.until(lambda: "Doubted" in network.kinds)
+        second.lose()
+        await network.until(lambda: network.kinds.count("Reconnected") == 2)
+        found = [inbound.attempts for inbound in network.delivered if isinstance(inbound, Reconnected)]
+        assert found == [1, 2]
+        await network.channel.abandon()
 
     play(scenario)

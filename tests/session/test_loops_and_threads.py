@@ -319,12 +319,32 @@ def test_another_thread_may_look_while_a_call_waits(server: LiveServer, blocking
             session.document.title = "from a thread"
             session.force_roundtrip()
             done.append(session.document.title)
+            session.document.title = "looked"
 
         thread = threading.Thread(target=look)
         thread.start()
-        session.wait_for(lambda: done, timeout=20)
+        session.wait_for(lambda: done, timeout=DEADLINE)
         thread.join()
         assert done == ["from a thread"]
+
+
+def test_a_change_reaches_the_server_while_another_thread_drives_the_loop(server: LiveServer, blocking: Face) -> None:
+    """The thread that has opened the session is not the one that runs its loop by then."""
+    loop = asyncio.new_event_loop()
+    session = pull_session(url=server.url("/slider"), io_loop=loop, transport=blocking.transport)
+    slider, div = named(session, "slider"), named(session, "div")
+    seen, driven = threading.Event(), threading.Event()
+    div.on_change("text", lambda attr, old, new: seen.set())
+    loop.call_soon(driven.set)
+    thread = threading.Thread(target=session.run_until_closed)
+    thread.start()
+    assert driven.wait(DEADLINE)
+    slider.value = 9
+    assert seen.wait(DEADLINE)
+    session.close()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    loop.close()
 
 
 def test_another_thread_may_close_a_session_whose_loop_is_driven(server: LiveServer, blocking: Face) -> None:

@@ -131,3 +131,15 @@ def test_what_another_thread_posts_while_a_push_takes_all_changes_is_not_lost() 
         outbox.post(request)
     assert outbox.drop_changes() == (first,)
     assert list(outbox.requests()) == [pull, second]
+
+
+def test_a_push_that_was_kept_from_being_sent_can_be_taken_back() -> None:
+    before, push, after = change("before"), Request(Ask.PUSH), change("after")
+    outbox = outbox_with(before)
+    sent(outbox, "1")
+    outbox.interrupt()
+    outbox.resume([(push,)], (before,), 0)
+    outbox.post(after)
+    assert outbox.drop_changes(push) == (after,)
+    outbox.resume((), (), 1)
+    assert outbox.take() == ()

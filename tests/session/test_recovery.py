@@ -8,75 +8,15 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Slider
 
-from bokehwire import ConnectionLost, PatchRejected, RequestRefused
-from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
-from bokehwire.session.encoding import encode_document
-from bokehwire.session.recovery import Recovery
-from bokehwire.session.requests import Answered, Ask, Disconnected, Doubted, Group, Patched, Reconnected, Request
-from bokehwire.session.sync import SyncEngine
+from bokehwire import ChangesInDoubt, PatchRejected, RequestRefused
+from bokehwire.protocol import Error, Ok, PatchDoc
+from bokehwire.session import evidence
+from bokehwire.session.requests import Answered, Ask, Doubted, Patched, Reconnected
 
-
-class Scripted:
-    """An engine with a pushed document, and all it asks of its session."""
-
-    def __init__(self, *, new_session: bool = False) -> None:
-        self.posted: list[Request] = []
-        self.resumed: list[tuple[Any, Group, int]] = []
-        self.troubles: list[Exception] = []
-        self.given_up: list[tuple[Exception | None, tuple[str, ...]]] = []
-        self.recoveries: list[Any] = []
-        self.doubted: Group = ()
-        self.unsent: Group = ()
-        recovery = Recovery(
-            push_into_new_session=new_session,
-            give_up=lambda failure, changes: self.given_up.append((failure, changes)),
-            doubted=lambda: self.doubted,
-            drop_changes=lambda: self.unsent,
-            recovered=self.recoveries.append,
-        )
-        self.engine = SyncEngine(
-            self.posted.append, lambda *told: self.resumed.append(told), Mock(), self.troubles.append, recovery
-        )
-        self.slider = Slider(start=0, end=9, value=1)
-        self.source = ColumnDataSource(data={"x": [0], "y": [0]})
-        self.document = Document()
-        self.document.add_root(self.source)
-        self.document.add_root(self.slider)
-        self.push = self.engine.push(self.document)
-
-    def answer(self, reply: Any) -> None:
-        """Answer what was asked last and is not kept waiting."""
-        self.engine.handle(Answered((self.asked()[-1],), reply))
-
-    def asked(self) -> list[Request]:
-        return [request for request in self.posted if request.urgent or request is self.push]
-
-    def lose(self) -> None:
-        self.engine.handle(Disconnected(ConnectionLost("cut", code=None, reason=""), 1))
-
-    def reconnect(self, *, same_process: bool = True) -> None:
-        self.engine.handle(Reconnected(1, 0.0, False, same_process))
-
-    def contents(self) -> PullDocReply:
-        return PullDocReply("s", "r", json.loads(bytes(encode_document(self.document).content)))
-
-    def come_back(self, contents: PullDocReply | None = None, *, same_process: bool = True) -> None:
-        """Lose the connection, and be compared over the next one, with what is here if nothing else is given."""
-        self.lose()
-        self.reconnect(same_process=same_process)
-        self.answer(Ok("s", "r"))
-        self.answer(self.contents() if contents is None else contents)
-
-    def start_over(self) -> Request:
-        """Lose the connection, and find a new session; give the push into it."""
-        self.unsent = tuple(self.posted[1:])
-        self.come_back(same_process=False)
-        push: Request = self.resumed[-1][0][0][0]
-        return push
+from .scripted import Scripted
 
 
 def test_the_documents_are_compared_only_after_a_round_trip() -> None:
@@ -258,4 +198,73 @@ def test_the_echo_of_a_push_that_is_sent_again_begins_anew() -> None:
         tell(number, "RootAdded", root)
     script.answer(Ok("s", "r"))
     assert script.document.roots == roots
+    assert script.troubles == []
+
+
+def test_what_a_refused_push_has_left_in_doubt_is_named_and_holds_nothing_up() -> None:
+    script = Scripted()
+    script.slider.value = 2
+    (change,) = script.posted[1:]
+    script.engine.handle(Answered((script.push,), Error("s", "e", "r", "refused")))
+    script.doubted = (change,)
+    script.lose()
+    script.reconnect()
+    assert script.resumed == [((), (change,), 1)]
+    (trouble,) = script.troubles
+    assert isinstance(trouble, ChangesInDoubt)
+    assert trouble.changes == change.changes
+
+
+def test_a_push_into_a_new_session_that_another_loss_has_kept_from_being_sent_is_replaced() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    first = script.start_over()
+    script.slider.title = "newer"
+    script.unsent = (script.posted[-1],)
+    names = (*first.changes, *script.unsent[0].changes)
+    script.lose(2)
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())  # whatever the new session is like, our document has still to go there
+    ((second,),), doubted, losses = script.resumed[-1]
+    assert (second.ask, doubted, losses) == (Ask.PUSH, (), 2)
+    assert second is not first
+    assert second.changes == names
+    assert script.withdrawn == [None, first]
+
+
+def test_a_change_after_a_contested_one_is_judged_by_what_the_server_has() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    script.posted[-1].sent_after = 0
+    script.receive({"kind": "ModelChanged", "model": {"id": script.slider.id}, "attr": "value", "new": 5})
+    script.engine.handle(Answered((script.posted[1],), Ok("s", "r")))
+    script.engine.handle(Answered((script.posted[2],), script.contents()))
+    script.slider.value = 3
+    script.doubted = (script.posted[-1],)
+    script.come_back()
+    assert script.troubles == []
+
+
+def test_finding_out_how_many_equal_rows_have_arrived_takes_as_long_as_applying_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apply = Mock(wraps=evidence._with_columns)
+    monkeypatch.setattr(evidence, "_with_columns", apply)
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    for _ in range(60):
+        script.source.stream(ROWS)
+    there = script.contents()
+    for _ in range(40):
+        script.source.stream(ROWS)
+    script.doubted = tuple(script.posted[1:])
+    script.come_back(there)
+    (again, *_), doubted, _ = script.resumed[-1]
+    assert script.doubted == doubted
+    assert len(again) == 1
+    assert again[0] is script.doubted[60]
+    assert apply.call_count == 40
     assert script.troubles == []

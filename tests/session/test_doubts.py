@@ -1,0 +1,331 @@
+"""What the engine asks the server for and when, by itself, and what it does with the answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from bokeh.core.serialization import SerializationError
+from bokeh.document import Document
+from bokeh.models import Column
+from bokeh.models.widgets import Slider
+
+from bokehwire import ApplyError, DuplicateModelId, PatchRejected
+from bokehwire.protocol import Error, LocalLimitExceeded, Ok, PullDocReply
+from bokehwire.session.conflicts import Conflicts, Verdict
+from bokehwire.session.encoding import encode_document
+from bokehwire.session.requests import Answered, Ask, Change, Request
+
+from .scripted import Scripted
+
+
+def pushed() -> Scripted:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    return script
+
+
+def pulls(script: Scripted) -> list[Request]:
+    return [request for request in script.posted if request.ask is Ask.PULL]
+
+
+def settle(script: Scripted, request: Request, reply: Any = None) -> None:
+    script.engine.handle(Answered((request,), Ok("s", "r") if reply is None else reply))
+
+
+def changed(script: Scripted, attr: str, value: Any) -> dict[str, Any]:
+    return {"kind": "ModelChanged", "model": {"id": script.slider.id}, "attr": attr, "new": value}
+
+
+def streamed(script: Scripted, *values: int) -> dict[str, Any]:
+    data = {"type": "map", "entries": [["x", list(values)], ["y", list(values)]]}
+    return {
+        "kind": "ColumnsStreamed",
+        "model": {"id": script.source.id},
+        "attr": "data",
+        "data": data,
+        "rollover": None,
+    }
+
+
+def server_with(script: Scripted, edit: Callable[[Document], object]) -> PullDocReply:
+    """The server's document: ours, with a change to it."""
+    there = Document.from_json(script.contents().content["doc"])
+    edit(there)
+    return PullDocReply("s", "r", _content(there))
+
+
+def _content(document: Document) -> Any:
+    return json.loads(bytes(encode_document(document).content))
+
+
+def slider_of(document: Document) -> Any:
+    return document.select_one({"type": Slider})
+
+
+def test_the_server_is_asked_though_the_program_never_pauses() -> None:
+    script = pushed()
+    script.slider.value = 2
+    script.slider.title = "under way"
+    settle(script, script.posted[1], Error("s", "e", "r", "refused"))
+    (pull,) = pulls(script)
+    script.slider.title = "and on"
+    settle(script, pull, server_with(script, lambda there: setattr(slider_of(there), "end", 8)))
+    assert (script.slider.end, script.slider.title) == (8, "and on")
+    assert len(pulls(script)) == 1
+
+
+def test_rows_that_are_streamed_after_the_question_are_added_to_the_answer() -> None:
+    script = pushed()
+    script.source.stream({"x": [1], "y": [1]})
+    first = script.posted[-1]
+    first.sent_after = 0
+    script.receive(streamed(script, 5))
+    assert script.source.data["x"] == [0, 1]
+    settle(script, first)
+    (pull,) = pulls(script)
+    answer = server_with(script, lambda there: there.roots[0].stream({"x": [5], "y": [5]}))  # type: ignore[attr-defined]
+    script.source.stream({"x": [2], "y": [2]})
+    settle(script, pull, answer)
+    assert script.source.data["x"] == [0, 1, 5, 2]
+    assert len(pulls(script)) == 1
+    assert script.troubles == []
+
+
+def test_rows_that_were_streamed_before_the_question_and_wait_still_are_asked_for_again() -> None:
+    script = pushed()
+    script.source.stream({"x": [1], "y": [1]})
+    first = script.posted[-1]
+    first.sent_after = 0
+    there = script.contents()
+    script.receive(streamed(script, 5))
+    settle(script, script.engine.ask(Ask.ROUND_TRIP))
+    settle(script, pulls(script)[0], there)
+    assert script.source.data["x"] == [0, 1]
+    assert len(pulls(script)) == 2
+
+
+def test_a_replacement_does_away_with_a_doubt() -> None:
+    script = pushed()
+    script.slider.value = 2
+    script.posted[-1].sent_after = 0
+    script.receive(changed(script, "value", 5))
+    settled = [script.engine.is_settled]
+    script.slider.value = 3
+    for request in script.posted[1:]:
+        settle(script, request)
+    settled.append(script.engine.is_settled)
+    assert settled == [False, True]
+    assert pulls(script) == []
+
+
+def test_one_question_is_asked_at_a_time() -> None:
+    script = pushed()
+    for value in (2, 3, 4):
+        script.slider.value = value
+        settle(script, script.posted[-1] if value == 2 else _latest_patch(script), Error("s", "e", "r", "refused"))
+    assert len(pulls(script)) == 1
+    settle(script, pulls(script)[0], script.contents())
+    assert len(pulls(script)) == 2
+
+
+def _latest_patch(script: Scripted) -> Request:
+    return [request for request in script.posted if request.ask is Ask.PATCH][-1]
+
+
+def _raising(attr: str, old: object, new: object) -> None:
+    raise RuntimeError("handler")
+
+
+def test_a_handler_that_raises_keeps_nothing_else_from_being_taken_over() -> None:
+    script = pushed()
+    script.slider.value = 2
+
+    def edit(there: Document) -> None:
+        slider_of(there).update(end=8, start=-1, title="theirs", value=1)
+        there.title = "theirs"
+
+    answer = server_with(script, edit)
+    for attr in ("start", "title"):
+        script.slider.on_change(attr, _raising)
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], answer)
+    slider: Any = script.slider
+    found = (slider.end, slider.start, slider.title, slider.value, script.document.title)
+    assert found == (8, -1, "theirs", 1, "theirs")
+    assert [type(trouble) for trouble in script.troubles] == [PatchRejected, ApplyError, ApplyError]
+
+
+def test_a_handler_that_raises_keeps_nothing_from_being_set_to_its_default() -> None:
+    script = pushed()
+    script.slider.update(step=0.5, title="ours")
+    for request in script.posted[1:]:
+        settle(script, request)
+    for attr in ("step", "title"):
+        script.slider.on_change(attr, _raising)
+    script.slider.value = 2
+    answer = script.contents()
+    attributes = answer.content["doc"]["roots"][1]["attributes"]
+    del attributes["step"], attributes["title"]
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], answer)
+    plain = Slider(start=0, end=1, value=0)
+    assert (script.slider.step, script.slider.title) == (plain.step, plain.title)
+    assert [type(trouble) for trouble in script.troubles] == [PatchRejected, ApplyError, ApplyError]
+
+
+def test_what_comes_behind_a_change_whose_handler_raises_is_asked_for() -> None:
+    script = pushed()
+    script.slider.on_change("value", _raising)
+    script.receive(changed(script, "value", 5), changed(script, "end", 8))
+    (pull,) = pulls(script)
+
+    def edit(there: Document) -> None:
+        slider_of(there).update(value=5, end=8)
+
+    settle(script, pull, server_with(script, edit))
+    assert (script.slider.value, script.slider.end) == (5, 8)
+    assert [type(trouble) for trouble in script.troubles] == [ApplyError]
+    script.receive(changed(script, "value", 6))
+    assert len(pulls(script)) == 1  # nothing came behind it
+
+
+def test_a_change_that_cannot_be_sent_is_named_and_taken_back() -> None:
+    script = pushed()
+    there = script.contents()
+    script.slider.value = 2
+    error = LocalLimitExceeded("number of buffers", 2, 1, "max_buffers")
+    script.engine.handle(Answered((script.posted[-1],), None, error))
+    assert script.troubles == [error]
+    assert f"Slider(id='{script.slider.id}').value changed" in error.__notes__[0]
+    settle(script, pulls(script)[0], there)
+    assert script.slider.value == 1
+
+
+@pytest.mark.parametrize("value", [10**5000, [object()]], ids=["integer", "object"])
+def test_a_value_that_cannot_be_written_is_refused_where_it_is_set_and_taken_back(value: Any) -> None:
+    script = pushed()
+    there = script.contents()
+    with pytest.raises(SerializationError):
+        script.slider.tags = [value]
+    settle(script, pulls(script)[0], there)
+    assert script.slider.tags == []
+
+
+def test_a_value_that_nests_too_deep_is_refused_where_it_is_set_and_taken_back() -> None:
+    script = pushed()
+    there = script.contents()
+    value: Any = 1
+    for _ in range(400):
+        value = [value]
+    with pytest.raises((SerializationError, RecursionError)):
+        script.slider.tags = value
+    for pull in pulls(script):
+        settle(script, pull, there)
+    assert script.slider.tags == []
+
+
+def test_text_with_lone_surrogates_is_sent() -> None:
+    script = pushed()
+    script.slider.tags = ["\ud800"]
+    assert b"ud800" in bytes(script.posted[-1].content)
+    script.slider.title = "\udfff"
+    assert b"udfff" in bytes(script.posted[-1].content)
+
+
+def test_a_root_with_the_id_of_another_is_refused_and_its_removal_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOKEH_SIMPLE_IDS", "yes")
+    script = pushed()
+    there = script.contents()
+    twin = Slider(start=0, end=1, value=0)
+    cast(Any, twin)._id = script.slider.id
+    with pytest.raises(DuplicateModelId):
+        script.document.add_root(twin)
+    script.document.remove_root(twin)
+    assert [request.ask for request in script.posted[1:]] == [Ask.PULL]
+    settle(script, script.posted[-1], there)
+    assert script.document.roots == [script.source, script.slider]
+
+
+def test_held_changes_behind_one_that_cannot_be_written_are_sent() -> None:
+    script = pushed()
+    script.document.hold()
+    script.slider.tags = [object()]
+    script.slider.value = 2
+    script.slider.title = "held"
+    script.document.unhold()
+    patches = [request for request in script.posted if request.ask is Ask.PATCH]
+    assert [request.key for request in patches] == [(script.slider.id, "value"), (script.slider.id, "title")]
+    assert [type(trouble) for trouble in script.troubles] == [SerializationError]
+    assert len(pulls(script)) == 1
+
+
+def test_a_refused_push_of_a_document_that_was_in_sync_is_followed_by_a_question() -> None:
+    script = pushed()
+    there = script.contents()
+    script.document.title = "ours"
+    settle(script, script.posted[-1])
+    push = script.engine.push(script.document)
+    settle(script, push, Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], there)
+    assert script.document.title == there.content["doc"]["title"]
+
+
+def test_what_the_server_takes_out_is_remembered_only_for_what_is_under_way() -> None:
+    script = pushed()
+    left, right = Slider(start=0, end=1, value=0), Slider(start=0, end=1, value=0)
+    column = Column(children=[left, right])
+    script.document.add_root(column)
+    column.children = [right, left]  # each has a place by reference from now on
+    for request in script.posted[1:]:
+        settle(script, request)
+    script.slider.value = 2
+    for number in range(300):
+        model = {"type": "object", "name": "Div", "id": f"d{number}"}
+        event = {"kind": "ModelChanged", "model": {"id": column.id}, "attr": "children"}
+        script.receive({**event, "new": [model]})
+        if number == 200:
+            script.slider.value = 3
+            settle(script, script.posted[-2])
+    assert len(script.engine._departures._gone) < 202
+    settle(script, script.posted[-1])
+    script.receive(changed(script, "title", "theirs"))
+    assert len(script.engine._departures._gone) == 0
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Have threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_a_thread_may_change_what_another_one_hears_of_from_the_server() -> None:
+    key = ("model", "value")
+    for _ in range(10):
+        conflicts = Conflicts()
+        made: list[Request] = []
+
+        def change(conflicts: Conflicts = conflicts, made: list[Request] = made) -> None:
+            for _ in range(2000):
+                request = Request(Ask.PATCH, Change(("change",), key, True, False), sent_after=0)
+                conflicts.changed(request)
+                made.append(request)
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        answered = 0
+        while thread.is_alive() or answered < len(made):
+            assert conflicts.judge(key, answered + 1) in Verdict
+            if answered < len(made):
+                conflicts.answered(made[answered])
+                answered += 1
+        thread.join()
+        assert conflicts.unanswered(key) == ()
