@@ -20,6 +20,7 @@ from .link import Link
 
 __all__ = ["Peer"]
 
+_IS_39 = __version__.startswith("3.9.")
 _IS_4 = __version__.startswith("4.")
 
 
@@ -56,6 +57,8 @@ class _Wire:
 
     def __init__(self, link: Link, session: ServerSession) -> None:
         self.refusals = 0
+        self.has_hidden = False
+        self._document = session.document
         self.socket = _Socket(link)
         receiver: Any = import_module("bokeh.protocol.receiver").Receiver
         connection: Any = import_module("bokeh.server.connection").ServerConnection
@@ -80,8 +83,11 @@ class _Wire:
         if asyncio.iscoroutine(message):
             message = await message
         if message is not None:
+            before = set(self._document.models)
             reply = await self._handle(message)
-            self.refusals += reply is not None and reply.msgtype == "ERROR"
+            if reply is not None and reply.msgtype == "ERROR":
+                self.refusals += 1
+                self.has_hidden |= _IS_39 and not before <= set(self._document.models)
             if reply is not None:  # Bokeh 3.10 and newer send the reply to a pull themselves
                 await self.socket.send_message(reply)
 
@@ -120,6 +126,13 @@ class Peer:
     def refusals(self, link: Link) -> int:
         """How many requests of a client have been answered with an ERROR."""
         return self._wires[link].refusals
+
+    def hides_removals_from(self, link: Link) -> bool:
+        """Whether a model has gone that this client was never told of, and now refers to: 3.9 answers that with an OK.
+
+        It tells nobody what a message has changed that fails in the end (specs/sync.md).
+        """
+        return any(wire.has_hidden for other, wire in self._wires.items() if other is not link)
 
     def link_being_served(self) -> Link | None:
         """Whose patch is being applied, if a client's is."""

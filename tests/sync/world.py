@@ -292,8 +292,8 @@ class World:
         poisoned = self.poisoned.get(client.link, Counter())
         # Of two changes in one message at which the server's callbacks raise, only the second is known to be one.
         assert not poisoned or client.named & poisoned, f"{client.named} named, {poisoned} rejected"
-        if self._server_held:
-            return  # when it lets go, it combines changes
+        if self._server_held or self.peer.hides_removals_from(client.link):
+            return  # when it lets go, it combines changes; and what refers to a model it has hidden it drops
         unapplied = [written for written in client.side.written if not self.applied[written.what, written.value]]
         # Whether the server took a model away before or after it applied a change of it, nobody can tell.
         unclear = Counter(
