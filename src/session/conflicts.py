@@ -92,21 +92,21 @@ class Conflicts:
         """Whether a change made here is under way."""
         return bool(self._unanswered)
 
-    @_locked
     def changed(self, request: Request) -> None:
         """Take up a change made here.
 
         Args:
             request: The request that carries it.
         """
-        key = request.key
-        self._made += 1
-        if key is not None:
-            self._unanswered.setdefault(key, {})[request] = self._made
-        if key is not None and request.replaces:
-            self._doubts.discard(key)  # whatever the server has, this will take its place
-        if request.returns:
-            self._bringing_back.add(request)
+        with self._lock:
+            key = request.key
+            self._made += 1
+            if key is not None:
+                self._unanswered.setdefault(key, {})[request] = self._made
+            if key is not None and request.replaces:
+                self._doubts.discard(key)  # whatever the server has, this will take its place
+            if request.returns:
+                self._bringing_back.add(request)
 
     @_locked
     def answered(self, request: Request) -> None:

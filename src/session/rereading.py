@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from bokeh.core.serialization import SerializationError, Serializer
 
 from .changes import ROOTS, TITLE
-from .wire_objects import decoded, objects
+from .wire_objects import comparable, decoded, objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.model import Model
 
+    from ..protocol import Buffer
     from .requests import Group, Key
 
 __all__ = ["Snapshot"]
@@ -102,7 +104,9 @@ class Snapshot:
                 resets.append((model, attr))
         return resets
 
-    def events_for(self, document: Document, keys: Iterable[Key]) -> list[dict[str, Any]]:
+    def events_for(
+        self, document: Document, keys: Iterable[Key], buffers: Sequence[Buffer] = ()
+    ) -> list[dict[str, Any]]:
         """Write the changes that bring properties of a document to what the server has, where that is no default.
 
         Models that the document has already are written as references, so that they stay the same objects.
@@ -110,6 +114,7 @@ class Snapshot:
         Args:
             document: The document here.
             keys: The properties, and the title and the roots where they are in doubt.
+            buffers: Those that the server's document refers to.
 
         Returns:
             Elements for a PATCH-DOC's "events".
@@ -122,15 +127,19 @@ class Snapshot:
             elif key == ROOTS:
                 events += self._roots_events(document, relative)
             else:
-                events += self._property_events(document, relative, *key)
+                events += self._property_events(document, relative, key, buffers)
         return events
 
     def _property_events(
-        self, document: Document, relative: _Relative, identity: str, attr: str
+        self, document: Document, relative: _Relative, key: Key, buffers: Sequence[Buffer]
     ) -> list[dict[str, Any]]:
+        identity, attr = key
+        model = document.get_model_by_id(cast(Any, identity))
         attributes = self._definitions.get(identity, {}).get("attributes", {})
-        if document.get_model_by_id(cast(Any, identity)) is None or attr not in attributes:
+        if model is None or attr not in attributes:
             return []  # gone on one side, and the removal says so, or has said so; or a default
+        if _has(model, attr, attributes[attr], buffers):
+            return []
         value = relative.write(attributes[attr])
         return [{"kind": "ModelChanged", "model": {"id": identity}, "attr": attr, "new": value}]
 
@@ -169,6 +178,18 @@ class _Relative:
             return {"id": identity}
         self._written.add(identity)
         return {key: self.write(item) for key, item in definition.items() if key != "id"} | {"id": identity}
+
+
+def _has(model: Model, attr: str, value: Any, buffers: Sequence[Buffer]) -> bool:
+    """Say whether a property has a value of the wire. Bokeh takes one with a NaN in it for another one."""
+    if not isinstance(value, dict | list) or model.document is None:
+        return False  # of plain values Bokeh tells itself
+    serializer = Serializer(references=set(model.document.models), deferred=False)
+    try:
+        here = serializer.encode(getattr(model, attr))
+    except SerializationError:
+        return False  # it was refused where it was set
+    return bool(comparable(here, ()) == comparable(value, buffers))
 
 
 def _root_events(requests: Group, kind: str) -> list[dict[str, Any]]:

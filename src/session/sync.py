@@ -521,7 +521,7 @@ class SyncEngine:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
             self._mind_what_is_held(document, keys)
             resets = snapshot.resets_for(document, keys)
-            events = snapshot.events_for(document, keys)
+            events = snapshot.events_for(document, keys, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
         if events and not self._apply(document, {"events": events}, buffers, retried=True):
@@ -538,7 +538,7 @@ class SyncEngine:
         """Apply what came after a change that has failed, as when a handler has raised, and was not applied."""
         for key in keys:
             for _ in range(at_most):
-                events = snapshot.events_for(document, [key])
+                events = snapshot.events_for(document, [key], buffers)
                 if not events or self._apply(document, {"events": events}, buffers):
                     break
 

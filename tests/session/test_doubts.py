@@ -178,6 +178,23 @@ def test_a_handler_that_raises_keeps_nothing_from_being_set_to_its_default() -> 
     assert [type(trouble) for trouble in script.troubles] == [PatchRejected, ApplyError, ApplyError]
 
 
+def test_a_handler_is_not_told_of_what_is_asked_for_and_found_to_be_as_it_was() -> None:
+    script = pushed()
+    script.source.data = {"x": [float("nan")], "y": [1]}
+    script.slider.tags = [float("nan"), {"deep": [1]}]
+    for request in script.posted[1:]:
+        settle(script, request)
+    told: list[str] = []
+    for model, attr in ((script.source, "data"), (script.slider, "tags")):
+        model.on_change(attr, lambda attr, old, new: told.append(attr))
+    there = server_with(script, lambda there: setattr(slider_of(there), "end", 8))
+    script.slider.value = 2
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], there)
+    assert script.slider.end == 8
+    assert told == []
+
+
 def test_what_comes_behind_a_change_whose_handler_raises_is_asked_for() -> None:
     script = pushed()
     script.slider.on_change("value", _raising)
