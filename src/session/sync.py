@@ -288,12 +288,17 @@ class SyncEngine:
         made_after = self._holding.made_after(self._handled)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         self._sent_columns.note(event, encoded)
-        self._conflicts.changed(request)
-        if self._holding.concerns(change.key):
+        try:
+            self._conflicts.changed(request)
+            if self._holding.concerns(change.key):
+                self._conflicts.doubt(change.key)
+            if may_place(event):
+                self._departures.place(event.document, request)
+            self._post(request)
+        except BaseException:  # as by Ctrl-C: whether it will be sent nobody knows
+            self._conflicts.answered(request)
             self._conflicts.doubt(change.key)
-        if may_place(event):
-            self._departures.place(event.document, request)
-        self._post(request)
+            raise
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, encoding.Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""

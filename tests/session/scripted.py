@@ -14,7 +14,7 @@ from bokehwire import ConnectionLost
 from bokehwire.protocol import Ok, PatchDoc, PullDocReply
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.recovery import Recovery
-from bokehwire.session.requests import Answered, Disconnected, Group, Patched, Reconnected, Request
+from bokehwire.session.requests import Answered, Disconnected, Group, Lost, Patched, Reconnected, Request
 from bokehwire.session.sync import SyncEngine
 
 
@@ -23,6 +23,7 @@ class Scripted:
 
     def __init__(self, *, new_session: bool = False) -> None:
         self.posted: list[Request] = []
+        self.interruption: BaseException | None = None
         self.resumed: list[tuple[Any, Group, int]] = []
         self.troubles: list[Exception] = []
         self.given_up: list[tuple[Exception | None, tuple[str, ...]]] = []
@@ -38,8 +39,9 @@ class Scripted:
             drop_changes=self.drop_changes,
             recovered=self.recoveries.append,
         )
+        self.schedule = Mock()
         self.engine = SyncEngine(
-            self.posted.append, lambda *told: self.resumed.append(told), Mock(), self.troubles.append, recovery
+            self.post, lambda *told: self.resumed.append(told), self.schedule, self.troubles.append, recovery
         )
         self.slider = Slider(start=0, end=9, value=1)
         self.source = ColumnDataSource(data={"x": [0], "y": [0]})
@@ -47,6 +49,11 @@ class Scripted:
         self.document.add_root(self.source)
         self.document.add_root(self.slider)
         self.push = self.engine.push(self.document)
+
+    def post(self, request: Request) -> None:
+        if self.interruption is not None:
+            raise self.interruption
+        self.posted.append(request)
 
     def drop_changes(self, push: Request | None) -> Group:
         self.withdrawn.append(push)
@@ -66,6 +73,9 @@ class Scripted:
 
     def lose(self, number: int = 1) -> None:
         self.engine.handle(Disconnected(ConnectionLost("cut", code=None, reason=""), number))
+
+    def end(self) -> None:
+        self.engine.handle(Lost(ConnectionLost("over", code=None, reason="")))
 
     def reconnect(self, *, same_process: bool = True) -> None:
         self.engine.handle(Reconnected(1, 0.0, False, same_process))

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bokehwire import ConnectError, PendingLimitExceeded, Reconnect
+from bokehwire import ConnectError, ConnectionLost, PendingLimitExceeded, Reconnect
 from bokehwire.session.channel import Channel
+from bokehwire.session.outbox import Outbox
 from bokehwire.session.requests import Answered, Ask, Change, Inbound, Lost, Reconnected, Request
 from bokehwire.transports import ConnectionClosed, ConnectionOptions
 
@@ -326,6 +327,30 @@ def test_a_refusal_that_leaves_changes_in_doubt_does_not_end_an_outage() -> None
         await network.until(lambda: network.kinds.count("Reconnected") == 2)
         found = [inbound.attempts for inbound in network.delivered if isinstance(inbound, Reconnected)]
         assert found == [1, 2]
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_what_is_posted_while_the_channel_ends_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread has just found it open, and the loop ends it before the request is in the outbox."""
+
+    async def scenario() -> None:
+        first = Socket()
+        network = Network(first)
+        await network.channel.open()
+        post = Outbox.post
+
+        def late(outbox: Outbox, request: Request) -> None:
+            network.channel._end(None)
+            post(outbox, request)
+
+        monkeypatch.setattr(Outbox, "post", late)
+        request = Request(Ask.ROUND_TRIP)
+        assert network.channel.post(request) is None
+        answers = [inbound for inbound in network.delivered if isinstance(inbound, Answered)]
+        assert [answer.requests for answer in answers] == [(request,)]
+        assert isinstance(answers[0].error, ConnectionLost)
         await network.channel.abandon()
 
     play(scenario)

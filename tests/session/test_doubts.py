@@ -234,6 +234,7 @@ def test_a_value_that_cannot_be_written_is_refused_where_it_is_set_and_taken_bac
 
 
 def test_a_value_that_nests_too_deep_is_refused_where_it_is_set_and_taken_back() -> None:
+    """But not one of depth 1,000: at that, Bokeh itself fails before it has told anybody of the change."""
     script = pushed()
     there = script.contents()
     value: Any = 1
@@ -244,6 +245,28 @@ def test_a_value_that_nests_too_deep_is_refused_where_it_is_set_and_taken_back()
     for pull in pulls(script):
         settle(script, pull, there)
     assert script.slider.tags == []
+
+
+def test_a_change_that_is_interrupted_before_it_is_sent_is_asked_for() -> None:
+    script = pushed()
+    there = script.contents()
+    script.interruption = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        script.slider.value = 2
+    script.interruption = None
+    settle(script, script.engine.ask(Ask.ROUND_TRIP))
+    settle(script, pulls(script)[0], there)
+    assert script.slider.value == 1
+
+
+@pytest.mark.parametrize(
+    "end", [lambda script: script.engine.detach(), lambda script: script.end()], ids=["let go", "lost"]
+)
+def test_callbacks_of_a_document_that_is_not_followed_any_more_do_not_run(end: Callable[[Scripted], None]) -> None:
+    script = pushed()
+    script.schedule.replace.reset_mock()
+    end(script)
+    script.schedule.replace.assert_called_once_with(())
 
 
 def test_text_with_lone_surrogates_is_sent() -> None:

@@ -143,3 +143,15 @@ def test_a_push_that_was_kept_from_being_sent_can_be_taken_back() -> None:
     assert outbox.drop_changes(push) == (after,)
     outbox.resume((), (), 1)
     assert outbox.take() == ()
+
+
+def test_the_same_replacement_does_not_travel_twice_in_one_message() -> None:
+    first, again = change("same"), change("same")
+    outbox = outbox_with(change("before"))
+    sent(outbox, "1")
+    for request in (first, change("other"), again):
+        outbox.post(request)
+    outbox.answered("1", Ok("s", "1"))
+    assert [request.key for request in sent(outbox, "2")] == [("same", "value"), ("other", "value")]
+    outbox.answered("2", Ok("s", "2"))
+    assert sent(outbox, "3") == (again,)
