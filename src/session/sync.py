@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bokeh.core.serialization import DeserializationError, SerializationError
+from bokeh.core.serialization import SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChangedEvent
 
-from ..protocol import Buffer, Error, LocalProtocolError, PatchDoc, PullDocReply
+from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
+from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import ROOTS, classify, key_of_wire_event, may_place, replaced, replaced_on_the_wire
-from .columns import SentColumns, complete_received, complete_sent, misfits
-from .conflicts import Conflicts, Doubts, Verdict
-from .departures import Departures, may_remove, refers_to_strangers
+from .changes import ROOTS, classify, may_place, replaced
+from .columns import SentColumns, complete_sent
+from .conflicts import Conflicts, Doubts
+from .departures import Departures, may_remove
 from .echo import PushEcho
 from .errors import ApplyError, ConnectionLost, DocumentInUse, DuplicateModelId, SessionClosed
 from .evidence import Evidence, applied
-from .holding import Holding, is_held, is_letting_go, let_go
+from .holding import Holding, is_letting_go, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
-from .plain import are_plain
 from .reconnecting import Reconnection
 from .recovery import Recovery
 from .refusals import not_sent, refusal, undecided
@@ -51,13 +50,11 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot
-from .wire_objects import decoded
 
 if TYPE_CHECKING:
     from bokeh.document.events import DocumentPatchedEvent, SessionCallbackAdded, SessionCallbackRemoved
-    from bokeh.model import Model
 
-    from .requests import Change, Key
+    from .requests import Change
 
 __all__ = ["SyncEngine"]
 
@@ -98,12 +95,12 @@ class SyncEngine:
         self._server_version: str | None = None
         self._acquaintance = Acquaintance()
         self._conflicts = Conflicts()
-        self._judge = Judge(self._conflicts, resume, on_trouble)
-        self._rereads: dict[Request, Doubts] = {}
         self._departures = Departures()
         self._holding = Holding()
+        self._applier = Applier(self._acquaintance, self._conflicts, self._departures, self._holding, on_trouble)
+        self._judge = Judge(self._conflicts, resume, on_trouble)
+        self._rereads: dict[Request, Doubts] = {}
         self._sent_columns = SentColumns()
-        self._handled = 0  # the number of the last change from the server that was handled
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
         self._comparison: Request | None = None  # of the documents, after a reconnection
@@ -271,7 +268,7 @@ class SyncEngine:
         """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else replaced(event)
-        if setter is self or self._is_part_of_replacing(event) or self._sent_columns.include(event):
+        if setter is self._applier or self._is_part_of_replacing(event) or self._sent_columns.include(event):
             return
         if self._late is not None:
             self._late.add(event)
@@ -285,7 +282,7 @@ class SyncEngine:
                 raise
             self._on_trouble(error)
             return
-        made_after = self._holding.made_after(self._handled)
+        made_after = self._holding.made_after(self._applier.handled)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         self._sent_columns.note(event, encoded)
         try:
@@ -374,124 +371,19 @@ class SyncEngine:
 
     def _receive(self, message: PatchDoc, number: int) -> None:
         """Apply those changes from the server that count."""
-        if number <= self._handled:
+        if number <= self._applier.handled:
             # An interruption, as by Ctrl-C, has come between; how far it was applied nobody knows.
             self._conflicts.doubt_everything()
             self._reread_doubts()
             return
-        self._handled = number
+        self._applier.handled = number
         document = self._followed
         if document is None:
             return  # before the first pull: what it changed is part of the document that is pulled
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
-        events = message.content.get("events") if isinstance(message.content, dict) else None
-        if not isinstance(events, list):
-            self._apply(document, message.content, message.buffers)
-            return
-        self._pass_over(document, events, message.buffers, number)
-        plain = are_plain(document, events)
-        if not plain:
-            self._leave_out(document, events, number)
-        if events and not self._apply(document, message.content, message.buffers, plain=plain) and len(events) > 1:
-            # What came after the one that failed is not applied.
-            for event in events:
-                self._conflicts.doubt(key_of_wire_event(event))
+        if self._applier.receive(document, message, number):
             self._reread_doubts()
-
-    def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
-        """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
-        if not self._conflicts.is_idle:
-            passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
-            if passed_over:
-                self._departures.missed(document, passed_over, number)
-                events[:] = [event for event in events if event not in passed_over]
-
-    def _leave_out(self, document: Document, events: list[Any], number: int) -> None:
-        """Take those changes of the server out that do not fit what is here, and ask for what they leave in doubt."""
-        changes = [event for event in events if key_of_wire_event(event) is not None]
-        if refers_to_strangers(document, changes):
-            # What those models are was never said here, or a change that was passed over said it: the server knows.
-            self._departures.missed(document, changes, number)
-            self._conflicts.doubt_everything()
-            self._reread_doubts()
-            events[:] = [event for event in events if event not in changes]
-        misfitting = [event for event in events if misfits(document, event)]
-        if misfitting:
-            for event in misfitting:
-                self._conflicts.doubt(key_of_wire_event(event))
-            self._reread_doubts()
-            events[:] = [event for event in events if event not in misfitting]
-
-    def _is_passed_over(self, event: Any, buffers: tuple[Buffer, ...], number: int) -> bool:
-        """Say whether a change from the server is not to be applied."""
-        key = key_of_wire_event(event)
-        verdict = self._conflicts.judge(key, number)
-        if verdict is Verdict.STALE:
-            self._conflicts.preceded(key, replaced_on_the_wire(event, buffers), number)
-        return verdict is not Verdict.APPLY
-
-    def _apply(
-        self,
-        document: Document,
-        content: Any,
-        buffers: tuple[Buffer, ...],
-        *,
-        plain: bool = False,
-        retried: bool = False,
-    ) -> bool:
-        """Apply changes, and say whether all are applied. Why not is told, unless it is sure to come up once more."""
-        setter: Any = self  # Bokeh only compares it with the setter of the events that follow
-        events = content.get("events") if isinstance(content, dict) else None
-        self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
-        serialized = encoding.to_bokeh(content, buffers)
-
-        def apply() -> None:
-            document.apply_json_patch(serialized, setter=setter)
-
-        try:
-            if plain:
-                self._forget_departures(document)
-                invoke_with_curdoc(document, apply)
-            else:
-                serialized.buffers.extend(complete_received(document, content))
-                with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
-                    invoke_with_curdoc(document, apply)
-        except Exception as error:
-            applied_all = False
-            if not (retried and isinstance(error, DeserializationError)):
-                self._report(error, _describe_patch(content))
-        else:
-            applied_all = True
-        if self._departures.take_unclear():
-            self._conflicts.doubt_everything()
-            self._reread_doubts()
-        return applied_all
-
-    def _report(self, error: Exception, changes: tuple[str, ...]) -> None:
-        text = f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}"
-        trouble = ApplyError(text, changes=changes)
-        trouble.__cause__ = error
-        self._on_trouble(trouble)
-
-    def _mind_what_is_held(self, document: Document, keys: Iterable[Key | None]) -> None:
-        self._holding.received(document, keys, self._handled - 1)
-        if is_held(document):
-            self._acquaintance.introduce_held(document)
-
-    def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
-        if self._forget_departures(document) and not self._departures.is_awaited:
-            return nullcontext()
-        return self._departures.noting(document, content, self._handled)
-
-    def _forget_departures(self, document: Document) -> bool:
-        """Let go of what has left the document before all that is under way was made, and say whether that is all."""
-        nothing = not (self._conflicts.has_unanswered or is_held(document))
-        if nothing:
-            self._departures.forget()
-        elif self._departures.are_many and not is_held(document):
-            self._departures.forget(self._conflicts.oldest_made_after())
-        return nothing
 
     def _reread_doubts(self) -> None:
         """Ask for the server's document where its values are needed to settle a conflict, once at a time."""
@@ -518,43 +410,7 @@ class SyncEngine:
             snapshot = Snapshot(reply.content)
         except ValueError as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
-        self._take_over(document, snapshot, reply.buffers, doubts)
-
-    def _take_over(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
-        """Set what is in doubt, and no change of ours to it is under way, to what the server has."""
-        try:
-            keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
-            self._mind_what_is_held(document, keys)
-            resets = snapshot.resets_for(document, keys)
-            events = snapshot.events_for(document, keys, buffers)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
-        if events and not self._apply(document, {"events": events}, buffers, retried=True):
-            self._apply_one_by_one(document, snapshot, buffers, keys, len(events))
-        for model, attr in resets:
-            self._reset(document, model, attr)
-        for key in keys:
-            for request in self._conflicts.unanswered(key):
-                self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
-
-    def _apply_one_by_one(
-        self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], keys: Iterable[Key], at_most: int
-    ) -> None:
-        """Apply what came after a change that has failed, as when a handler has raised, and was not applied."""
-        for key in keys:
-            for _ in range(at_most):
-                events = snapshot.events_for(document, [key], buffers)
-                if not events or self._apply(document, {"events": events}, buffers):
-                    break
-
-    def _reset(self, document: Document, model: Model, attr: str) -> None:
-        """Set a property to its default, which nobody writes out."""
-        setter: Any = self
-        default = model.lookup(attr).instance_default(model)
-        try:
-            invoke_with_curdoc(document, lambda: model.set_from_json(attr, default, setter=setter))
-        except Exception as error:
-            self._report(error, (f"{attr} of model {model.id} set to its default",))
+        self._applier.take_over(document, snapshot, reply.buffers, doubts)
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""
@@ -644,7 +500,7 @@ class SyncEngine:
             else:
                 self._judge.judge(requests, reply, evidence, found)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
-        self._take_over(document, snapshot, answer.buffers, _EVERYTHING)
+        self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
         return True
 
     def _start_over(self, inbound: Reconnected, document: Document) -> None:
@@ -742,10 +598,3 @@ def _replacement_key(event: DocumentPatchedEvent) -> tuple[str, str] | None:
             return ("title", event.title)
         case _:
             return None
-
-
-def _describe_patch(content: Any) -> tuple[str, ...]:
-    events = content.get("events") if isinstance(content, dict) else None
-    if not isinstance(events, list):
-        return ("a patch without a list of events",)
-    return tuple(encoding.describe_wire_event(event) for event in events)

@@ -1,0 +1,238 @@
+"""Applying what the server has changed, or has, to the document: what counts of it, and in spite of what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from bokeh.core.serialization import DeserializationError
+from bokeh.document.callbacks import invoke_with_curdoc
+
+from . import encoding
+from .changes import key_of_wire_event, replaced_on_the_wire
+from .columns import complete_received, misfits
+from .conflicts import Conflicts, Doubts, Verdict
+from .departures import Departures, refers_to_strangers
+from .errors import ApplyError
+from .holding import Holding, is_held
+from .identity import Acquaintance
+from .plain import are_plain
+from .wire_objects import decoded
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.model import Model
+
+    from ..protocol import Buffer, PatchDoc
+    from .requests import Key
+    from .rereading import Snapshot
+
+__all__ = ["Applier"]
+
+
+class Applier:
+    """Applies to one document. What it changes has it as its setter, which tells it from what the program changes.
+
+    Args:
+        acquaintance: Is told of the models that arrive.
+        conflicts: Says what counts, and is told of what is in doubt.
+        departures: Is told of the models that leave.
+        holding: Is told what changes while the program holds its changes back.
+        on_trouble: Told of every change that cannot be applied.
+
+    Attributes:
+        handled: The number of the last message of changes that was taken up, also by others than this.
+    """
+
+    def __init__(
+        self,
+        acquaintance: Acquaintance,
+        conflicts: Conflicts,
+        departures: Departures,
+        holding: Holding,
+        on_trouble: Callable[[Exception], None],
+    ) -> None:
+        self.handled = 0
+        self._acquaintance = acquaintance
+        self._conflicts = conflicts
+        self._departures = departures
+        self._holding = holding
+        self._on_trouble = on_trouble
+
+    def receive(self, document: Document, message: PatchDoc, number: int) -> bool:
+        """Apply those changes of a message from the server that count.
+
+        Args:
+            document: The document.
+            message: The changes.
+            number: Which message of changes it is.
+
+        Returns:
+            Whether the server is to be asked at once for what has come into doubt.
+        """
+        events = message.content.get("events") if isinstance(message.content, dict) else None
+        if not isinstance(events, list):
+            self._apply(document, message.content, message.buffers)
+            return self._have_lost_a_place()
+        self._pass_over(document, events, message.buffers, number)
+        plain = are_plain(document, events)
+        ask = not plain and self._leave_out(document, events, number)
+        if events and not self._apply(document, message.content, message.buffers, plain=plain) and len(events) > 1:
+            # What came after the one that failed is not applied.
+            for event in events:
+                self._conflicts.doubt(key_of_wire_event(event))
+            ask = True
+        return self._have_lost_a_place() or ask
+
+    def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
+        """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
+        if not self._conflicts.is_idle:
+            passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
+            if passed_over:
+                self._departures.missed(document, passed_over, number)
+                events[:] = [event for event in events if event not in passed_over]
+
+    def _leave_out(self, document: Document, events: list[Any], number: int) -> bool:
+        """Take those changes of the server out that do not fit what is here, and say whether there are any."""
+        changes = [event for event in events if key_of_wire_event(event) is not None]
+        strange = refers_to_strangers(document, changes)
+        if strange:
+            # What those models are was never said here, or a change that was passed over said it: the server knows.
+            self._departures.missed(document, changes, number)
+            self._conflicts.doubt_everything()
+            events[:] = [event for event in events if event not in changes]
+        misfitting = [event for event in events if misfits(document, event)]
+        if misfitting:
+            for event in misfitting:
+                self._conflicts.doubt(key_of_wire_event(event))
+            events[:] = [event for event in events if event not in misfitting]
+        return strange or bool(misfitting)
+
+    def _is_passed_over(self, event: Any, buffers: tuple[Buffer, ...], number: int) -> bool:
+        """Say whether a change from the server is not to be applied."""
+        key = key_of_wire_event(event)
+        verdict = self._conflicts.judge(key, number)
+        if verdict is Verdict.STALE:
+            self._conflicts.preceded(key, replaced_on_the_wire(event, buffers), number)
+        return verdict is not Verdict.APPLY
+
+    def take_over(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
+        """Set what is in doubt to what the server has, with what was added here since.
+
+        Args:
+            document: The document.
+            snapshot: The server's.
+            buffers: The buffers that it refers to.
+            doubts: What the server was asked for.
+
+        Raises:
+            ApplyError: The server's document cannot be used.
+        """
+        try:
+            keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
+            self._mind_what_is_held(document, keys)
+            resets = snapshot.resets_for(document, keys)
+            events = snapshot.events_for(document, keys, buffers)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
+        if events and not self._apply(document, {"events": events}, buffers, retried=True):
+            self._apply_one_by_one(document, snapshot, buffers, keys, len(events))
+        for model, attr in resets:
+            self._reset(document, model, attr)
+        for key in keys:
+            for request in self._conflicts.unanswered(key):
+                self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
+        self._have_lost_a_place()
+
+    def _apply_one_by_one(
+        self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], keys: Iterable[Key], at_most: int
+    ) -> None:
+        """Apply what came after a change that has failed, as when a handler has raised, and was not applied."""
+        for key in keys:
+            for _ in range(at_most):
+                events = snapshot.events_for(document, [key], buffers)
+                if not events or self._apply(document, {"events": events}, buffers):
+                    break
+
+    def _reset(self, document: Document, model: Model, attr: str) -> None:
+        """Set a property to its default, which nobody writes out."""
+        setter: Any = self
+        default = model.lookup(attr).instance_default(model)
+        try:
+            invoke_with_curdoc(document, lambda: model.set_from_json(attr, default, setter=setter))
+        except Exception as error:
+            self._report(error, (f"{attr} of model {model.id} set to its default",))
+
+    def _apply(
+        self,
+        document: Document,
+        content: Any,
+        buffers: tuple[Buffer, ...],
+        *,
+        plain: bool = False,
+        retried: bool = False,
+    ) -> bool:
+        """Apply changes, and say whether all are applied. Why not is told, unless it is sure to come up once more."""
+        setter: Any = self  # Bokeh only compares it with the setter of the events that follow
+        events = content.get("events") if isinstance(content, dict) else None
+        self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
+        serialized = encoding.to_bokeh(content, buffers)
+
+        def apply() -> None:
+            document.apply_json_patch(serialized, setter=setter)
+
+        try:
+            if plain:
+                self._forget_departures(document)
+                invoke_with_curdoc(document, apply)
+            else:
+                serialized.buffers.extend(complete_received(document, content))
+                with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
+                    invoke_with_curdoc(document, apply)
+        except Exception as error:
+            applied_all = False
+            if not (retried and isinstance(error, DeserializationError)):
+                self._report(error, _describe_patch(content))
+        else:
+            applied_all = True
+        return applied_all
+
+    def _have_lost_a_place(self) -> bool:
+        """Put everything in doubt if the server has taken a model out of a place and may not have it in another."""
+        unclear = self._departures.take_unclear()
+        if unclear:
+            self._conflicts.doubt_everything()
+        return unclear
+
+    def _report(self, error: Exception, changes: tuple[str, ...]) -> None:
+        text = f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}"
+        trouble = ApplyError(text, changes=changes)
+        trouble.__cause__ = error
+        self._on_trouble(trouble)
+
+    def _mind_what_is_held(self, document: Document, keys: Iterable[Key | None]) -> None:
+        self._holding.received(document, keys, self.handled - 1)
+        if is_held(document):
+            self._acquaintance.introduce_held(document)
+
+    def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
+        if self._forget_departures(document) and not self._departures.is_awaited:
+            return nullcontext()
+        return self._departures.noting(document, content, self.handled)
+
+    def _forget_departures(self, document: Document) -> bool:
+        """Let go of what has left the document before all that is under way was made, and say whether that is all."""
+        nothing = not (self._conflicts.has_unanswered or is_held(document))
+        if nothing:
+            self._departures.forget()
+        elif self._departures.are_many and not is_held(document):
+            self._departures.forget(self._conflicts.oldest_made_after())
+        return nothing
+
+
+def _describe_patch(content: Any) -> tuple[str, ...]:
+    events = content.get("events") if isinstance(content, dict) else None
+    if not isinstance(events, list):
+        return ("a patch without a list of events",)
+    return tuple(encoding.describe_wire_event(event) for event in events)
