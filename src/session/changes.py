@@ -74,7 +74,14 @@ def classify(event: DocumentPatchedEvent) -> Change:
     kind = _KINDS.get(type(event))
     if kind is None:  # of a later Bokeh
         return Change((type(event).__name__,), None, False, True)
-    return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone)
+    becomes = type(event) is ColumnsStreamedEvent and _has_become(event)
+    return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone, becomes)
+
+
+def _has_become(event: ColumnsStreamedEvent) -> bool:
+    """Say whether streamed rows have become a column, as Bokeh 3.10 and newer let them where it was an empty array."""
+    columns = getattr(event.model, event.attr)
+    return any(columns.get(name) is rows for name, rows in event.data.items())
 
 
 def replaced(event: DocumentPatchedEvent) -> Before | None:

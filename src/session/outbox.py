@@ -102,16 +102,16 @@ class Outbox:
         size = first.size
         # The same change of the same thing twice in one message could not be told apart later.
         contents = {bytes(first.content)}
-        replaced = {first.key} if first.replaces else set()
+        ended = {first.key} if first.ends else set()
         while self._posted and len(group) < _MAX_EVENTS and _may_join(request := self._posted[0]):
             if request.returns:
                 break  # the server reads the whole message first: it would have the model yet, and keep it as it is
-            if request.replaces:
-                replaced.add(request.key)
-            elif request.key in replaced:
+            if not request.replaces and request.key in ended:
                 # Bokeh 3.10 and 4.0 write out for the other clients what a message has changed when all is applied: the
                 # new data of a source with the rows that are streamed to it, which then follow once more.
                 break
+            if request.ends:
+                ended.add(request.key)
             size += request.size
             content = bytes(request.content)
             if size > _MAX_SIZE or (not request.buffers and content in contents and request.replaces):

@@ -54,12 +54,14 @@ class Change(NamedTuple):
         key: What it changes, None for what cannot conflict with a change from the server.
         replaces: Whether it replaces what was there, rather than adding to it.
         alone: Whether it has to travel in a message of its own.
+        becomes: Whether what it carries has become the value here, and what is added later is added to it.
     """
 
     name: tuple[str, ...]
     key: Key | None = None
     replaces: bool = False
     alone: bool = True
+    becomes: bool = False
 
     def __str__(self) -> str:
         text, *arguments = self.name
@@ -167,6 +169,11 @@ class Request:
     def replaces(self) -> bool:
         """Whether it carries a change that replaces what was there, rather than adding to it."""
         return self.change is not None and self.change.replaces
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing more that adds to the same may travel in its message."""
+        return self.change is not None and (self.change.replaces or self.change.becomes)
 
     @property
     def size(self) -> int:

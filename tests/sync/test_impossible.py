@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from bokeh import __version__
 from bokeh.client import ClientSession
@@ -120,6 +121,23 @@ def test_rows_that_are_streamed_to_new_data_in_one_callback(server: LiveServer) 
     with pulled(server.url(PATH)) as session:
         there(server, session, refill)
         read_until(session, lambda document: document.title == "refilled")
+        assert there(server, session, rows) == [2, 3]
+        assert rows(session.document) == ([2, 3, 3] if WRITES_LATE else [2, 3])
+
+
+def test_rows_that_are_streamed_to_an_empty_array_in_one_callback(server: LiveServer) -> None:
+    """The first rows become the column: written late, their event has the others, which follow again."""
+
+    def fill(document: Document) -> None:
+        source = model(document, "source")
+        source.stream({"x": [2]})
+        source.stream({"x": [3]})
+        document.title = "filled"
+
+    with pulled(server.url(PATH)) as session:
+        there(server, session, lambda document: setattr(model(document, "source"), "data", {"x": np.array([], int)}))
+        there(server, session, fill)
+        read_until(session, lambda document: document.title == "filled")
         assert there(server, session, rows) == [2, 3]
         assert rows(session.document) == ([2, 3, 3] if WRITES_LATE else [2, 3])
 

@@ -329,6 +329,14 @@ def test_other_clients_get_rows_once_that_are_streamed_to_new_data(make_world: M
     world.quiet()
 
 
+def test_other_clients_get_rows_once_that_are_streamed_to_an_empty_array(make_world: MakeWorld) -> None:
+    """In Bokeh 3.10 the first rows become the column, and their event, written when all is applied, has the others."""
+    world = make_world(2)
+    for edit in [Edit("array_data", 0, 0), Edit("stream"), Edit("stream")]:
+        world.edit_here(0, edit)
+    world.quiet()
+
+
 def test_a_change_that_failed_is_among_those_named_where_it_cannot_be_told_which_did(make_world: MakeWorld) -> None:
     world = make_world()
     world.edit_here(0, Edit("poison"))
