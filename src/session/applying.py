@@ -136,13 +136,16 @@ class Applier:
             events = snapshot.events_for(document, keys, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
+        added = [request for key in keys for request in self._conflicts.unanswered(key)]
+        made = self._conflicts.made
         if events and not self._apply(document, {"events": events}, buffers, retried=True):
             self._apply_one_by_one(document, snapshot, buffers, keys, len(events))
         for model, attr in resets:
             self._reset(document, model, attr)
-        for key in keys:
-            for request in self._conflicts.unanswered(key):
-                self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
+        for request in added:
+            self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
+        # What a handler has changed meanwhile may have come before the server's value, or after it.
+        self._conflicts.doubt_changed_since(keys, made)
         self._have_lost_a_place()
 
     def _apply_one_by_one(

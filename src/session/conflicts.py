@@ -8,7 +8,7 @@ our change and the server's answer to it may have been made before or after ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -81,6 +81,11 @@ class Conflicts:
         return not (
             self._unanswered or self._doubts or self._asked or self._everything_doubted or self._everything_asked
         )
+
+    @property
+    def made(self) -> int:
+        """How many changes have been made here."""
+        return self._made
 
     @property
     def has_doubts(self) -> bool:
@@ -193,6 +198,19 @@ class Conflicts:
         """
         if key is not None:
             self._doubts.add(key)
+
+    @_locked
+    def doubt_changed_since(self, keys: Iterable[Key], made: int) -> None:
+        """Put those of some properties in doubt that were changed here since a certain change.
+
+        Args:
+            keys: The properties.
+            made: How many changes had been made here.
+        """
+        for key in keys:
+            ours = self._unanswered.get(key)
+            if ours and next(reversed(ours.values())) > made:
+                self._doubts.add(key)
 
     def doubt_everything(self) -> None:
         """Put the whole document in doubt, because changes of the server may never have reached us."""

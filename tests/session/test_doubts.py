@@ -109,6 +109,30 @@ def test_rows_that_were_streamed_before_the_question_and_wait_still_are_asked_fo
     assert len(pulls(script)) == 2
 
 
+@pytest.mark.parametrize("handled", ["start", "value"])
+def test_what_a_handler_changes_while_the_answer_is_taken_over_is_asked_for(handled: str) -> None:
+    script = pushed()
+    script.slider.on_change(handled, lambda attr, old, new: script.source.stream({"x": [new], "y": [new]}))
+    script.slider.title = "under way"
+
+    def edit(there: Document) -> None:
+        slider_of(there).update(start=-1, value=5)
+        there.roots[0].stream({"x": [9], "y": [9]})  # type: ignore[attr-defined]
+
+    answer = server_with(script, edit)
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], answer)
+    row = script.posted[-2] if script.posted[-1].ask is Ask.PULL else script.posted[-1]
+    value = -1 if handled == "start" else 5
+    there = Document.from_json(answer.content["doc"])
+    there.roots[0].stream({"x": [value], "y": [value]})  # type: ignore[attr-defined]
+    settle(script, row)
+    settle(script, pulls(script)[1], PullDocReply("s", "r", _content(there)))
+    assert list(script.source.data["x"]) == [0, 9, value]
+    assert script.engine.is_settled
+    assert len(pulls(script)) == 2
+
+
 def test_a_replacement_does_away_with_a_doubt() -> None:
     script = pushed()
     script.slider.value = 2
