@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.core.serialization import DeserializationError
 from bokeh.document.callbacks import invoke_with_curdoc
@@ -22,7 +22,6 @@ from .wire_objects import decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
-    from bokeh.model import Model
 
     from ..protocol import Buffer, PatchDoc
     from .requests import Key
@@ -132,40 +131,59 @@ class Applier:
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
             self._mind_what_is_held(document, keys)
-            resets = snapshot.resets_for(document, keys)
-            events = snapshot.events_for(document, keys, buffers)
+            linked = [key for key in keys if snapshot.links(document, key)]
+            events = snapshot.events_for(document, linked, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
-        added = [request for key in keys for request in self._conflicts.unanswered(key)]
         made = self._conflicts.made
+        # Together, so that a model that has gone from one place to another stays the same object.
         if events and not self._apply(document, {"events": events}, buffers, retried=True):
-            self._apply_one_by_one(document, snapshot, buffers, keys, len(events))
-        for model, attr in resets:
-            self._reset(document, model, attr)
-        for request in added:
-            self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
-        # What a handler has changed meanwhile may have come before the server's value, or after it.
-        self._conflicts.doubt_changed_since(keys, made)
+            self._apply_one_by_one(document, snapshot, buffers, linked)
+        # What a handler has changed of these meanwhile may have come before the server's value, or after it.
+        self._conflicts.doubt_changed_since(linked, made)
+        for key in keys:
+            if key not in linked or snapshot.is_default(document, key):
+                self._take_over_one(document, snapshot, buffers, key)
         self._have_lost_a_place()
 
+    def _take_over_one(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], key: Key) -> None:
+        """Set one property to what the server has and what was added here since, unless a handler has replaced it."""
+        ours = self._conflicts.unanswered(key)
+        if any(request.replaces for request in ours):
+            return
+        made = self._conflicts.made
+        if snapshot.is_default(document, key):
+            self._reset(document, key)
+        else:
+            events = snapshot.events_for(document, [key], buffers)
+            if events:
+                self._apply(document, {"events": events}, buffers)
+        for request in ours:
+            self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
+        self._conflicts.doubt_changed_since([key], made)
+
     def _apply_one_by_one(
-        self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], keys: Iterable[Key], at_most: int
+        self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], keys: Iterable[Key]
     ) -> None:
         """Apply what came after a change that has failed, as when a handler has raised, and was not applied."""
         for key in keys:
-            for _ in range(at_most):
+            last: dict[str, Any] | None = None
+            events = snapshot.events_for(document, [key], buffers)
+            while events and events[0] != last:
+                last = events[0]
+                self._apply(document, {"events": [last]}, buffers)
                 events = snapshot.events_for(document, [key], buffers)
-                if not events or self._apply(document, {"events": events}, buffers):
-                    break
 
-    def _reset(self, document: Document, model: Model, attr: str) -> None:
+    def _reset(self, document: Document, key: Key) -> None:
         """Set a property to its default, which nobody writes out."""
         setter: Any = self
-        default = model.lookup(attr).instance_default(model)
+        identity, attr = key
+        model = document.models[cast(Any, identity)]
         try:
+            default = model.lookup(attr).instance_default(model)
             invoke_with_curdoc(document, lambda: model.set_from_json(attr, default, setter=setter))
         except Exception as error:
-            self._report(error, (f"{attr} of model {model.id} set to its default",))
+            self._report(error, (f"{attr} of model {identity} set to its default",))
 
     def _apply(
         self,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from bokeh.core.serialization import SerializationError, Serializer
+from bokeh.models.sources import ColumnarDataSource
 
 from .changes import ROOTS, TITLE
+from .plain import may_hold_models
 from .wire_objects import comparable, decoded, objects
 
 if TYPE_CHECKING:
@@ -89,20 +91,32 @@ class Snapshot:
         identity, name = key
         return self._definitions.get(identity, {}).get("attributes", {}).get(name, msgspec.UNSET)
 
-    def resets_for(self, document: Document, keys: Iterable[Key]) -> list[tuple[Model, str]]:
-        """Give the properties that have their default value at the server, which a document does not write out.
+    def is_default(self, document: Document, key: Key) -> bool:
+        """Say whether a property has its default value at the server, which a document does not write out.
 
         Args:
             document: The document here.
-            keys: Where to look.
+            key: The property.
         """
-        resets: list[tuple[Model, str]] = []
-        for identity, attr in keys:
-            model = document.get_model_by_id(cast(Any, identity))
-            definition = self._definitions.get(identity)
-            if model is not None and definition is not None and attr not in definition.get("attributes", {}):
-                resets.append((model, attr))
-        return resets
+        identity, attr = key
+        definition = self._definitions.get(identity)
+        known = document.get_model_by_id(cast(Any, identity)) is not None
+        return known and definition is not None and attr not in definition.get("attributes", {})
+
+    def links(self, document: Document, key: Key) -> bool:
+        """Say whether what is written for a key can refer to models, so that its place among others matters.
+
+        Args:
+            document: The document here.
+            key: The property, or the roots.
+        """
+        identity, attr = key
+        model = document.get_model_by_id(cast(Any, identity))
+        if key == ROOTS:
+            return True
+        if model is None or (isinstance(model, ColumnarDataSource) and attr == "data"):
+            return False
+        return may_hold_models(type(model), attr)
 
     def events_for(
         self, document: Document, keys: Iterable[Key], buffers: Sequence[Buffer] = ()
@@ -144,13 +158,15 @@ class Snapshot:
         return [{"kind": "ModelChanged", "model": {"id": identity}, "attr": attr, "new": value}]
 
     def _roots_events(self, document: Document, relative: _Relative) -> list[dict[str, Any]]:
-        """Take all roots out and put the server's in, unless they are the same: there is no event for their order."""
+        """Take out what the server has not and add what is missing; or all, because there is no event for an order."""
         wanted = self.root_ids
-        present = [root.id for root in document.roots]
-        if wanted == present:
-            return []
-        removals = [{"kind": "RootRemoved", "model": {"id": identity}} for identity in present]
-        return [*removals, *({"kind": "RootAdded", "model": relative.write(root)} for root in self._roots)]
+        present = [str(root.id) for root in document.roots]
+        kept = [identity for identity in present if identity in wanted]
+        if kept != wanted[: len(kept)]:
+            kept = []
+        removals = [{"kind": "RootRemoved", "model": {"id": identity}} for identity in present if identity not in kept]
+        additions = [{"kind": "RootAdded", "model": relative.write(root)} for root in self._roots[len(kept) :]]
+        return [*removals, *additions]
 
 
 class _Relative:
@@ -182,14 +198,15 @@ class _Relative:
 
 def _has(model: Model, attr: str, value: Any, buffers: Sequence[Buffer]) -> bool:
     """Say whether a property has a value of the wire. Bokeh takes one with a NaN in it for another one."""
-    if not isinstance(value, dict | list) or model.document is None:
-        return False  # of plain values Bokeh tells itself
-    serializer = Serializer(references=set(model.document.models), deferred=False)
     try:
-        here = serializer.encode(getattr(model, attr))
-    except SerializationError:
-        return False  # it was refused where it was set
-    return bool(comparable(here, ()) == comparable(value, buffers))
+        here = getattr(model, attr)
+        if not isinstance(value, dict | list):
+            return type(here) is type(value) and bool(here == value)
+        references = set() if model.document is None else set(model.document.models)
+        written = Serializer(references=references, deferred=False).encode(here)
+    except (AttributeError, ValueError, SerializationError):
+        return False  # there is none here, or it was refused where it was set
+    return bool(comparable(written, ()) == comparable(value, buffers))
 
 
 def _root_events(requests: Group, kind: str) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 from bokeh.core.serialization import SerializationError
 from bokeh.document import Document
+from bokeh.document.events import RootAddedEvent, RootRemovedEvent
 from bokeh.models import Column
-from bokeh.models.widgets import Slider
+from bokeh.models.widgets import Button, Slider
 
 from bokehwire import ApplyError, DuplicateModelId, PatchRejected
 from bokehwire.protocol import Error, LocalLimitExceeded, Ok, PullDocReply
@@ -110,7 +111,7 @@ def test_rows_that_were_streamed_before_the_question_and_wait_still_are_asked_fo
 
 
 @pytest.mark.parametrize("handled", ["start", "value"])
-def test_what_a_handler_changes_while_the_answer_is_taken_over_is_asked_for(handled: str) -> None:
+def test_rows_that_a_handler_streams_while_the_answer_is_taken_over_are_there_once(handled: str) -> None:
     script = pushed()
     script.slider.on_change(handled, lambda attr, old, new: script.source.stream({"x": [new], "y": [new]}))
     script.slider.title = "under way"
@@ -119,18 +120,73 @@ def test_what_a_handler_changes_while_the_answer_is_taken_over_is_asked_for(hand
         slider_of(there).update(start=-1, value=5)
         there.roots[0].stream({"x": [9], "y": [9]})  # type: ignore[attr-defined]
 
+    settled = server_with(script, edit)
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], settled)
+    assert list(script.source.data["x"]) == [0, 9, -1 if handled == "start" else 5]
+    settle(script, script.posted[-1])
+    assert script.engine.is_settled
+    assert len(pulls(script)) == 1
+
+
+def test_what_a_handler_replaces_while_the_answer_is_taken_over_stays() -> None:
+    script = pushed()
+    told: list[Any] = []
+    script.slider.on_change("start", lambda attr, old, new: setattr(script.slider, "value", 7))
+    script.slider.on_change("value", lambda attr, old, new: told.append(new))
+    script.slider.title = "under way"
+    answer = server_with(script, lambda there: slider_of(there).update(start=-1, step=2))
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], answer)
+    settle(script, script.posted[-1])
+    assert (script.slider.value, told) == (7, [7])
+    assert len(pulls(script)) == 1
+
+
+def test_what_a_handler_changes_of_what_refers_to_models_is_asked_for() -> None:
+    script = pushed()
+    button = Button()
+    script.document.add_root(button)
+    settle(script, script.posted[-1])
+    script.slider.on_change("tags", lambda attr, old, new: setattr(button, "tags", ["ours"]))
+    script.slider.title = "under way"
+
+    def edit(there: Document) -> None:
+        slider_of(there).tags = ["theirs"]
+        there.select_one({"type": Button}).tags = ["theirs"]  # type: ignore[union-attr]
+
     answer = server_with(script, edit)
     settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
     settle(script, pulls(script)[0], answer)
-    row = script.posted[-2] if script.posted[-1].ask is Ask.PULL else script.posted[-1]
-    value = -1 if handled == "start" else 5
-    there = Document.from_json(answer.content["doc"])
-    there.roots[0].stream({"x": [value], "y": [value]})  # type: ignore[attr-defined]
-    settle(script, row)
-    settle(script, pulls(script)[1], PullDocReply("s", "r", _content(there)))
-    assert list(script.source.data["x"]) == [0, 9, value]
+    settle(script, next(request for request in script.posted if request.key == (button.id, "tags")))
+    there = server_with(script, lambda there: setattr(there.select_one({"type": Button}), "tags", ["ours"]))
+    settle(script, pulls(script)[1], there)
+    assert button.tags == ["ours"]
     assert script.engine.is_settled
-    assert len(pulls(script)) == 2
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [3], [1, 3, 0]])
+def test_a_handler_that_raises_at_each_root_keeps_none_of_them_away(order: list[int]) -> None:
+    script = pushed()
+
+    def edit(there: Document) -> None:
+        for end in (1, 2):
+            there.add_root(Slider(start=0, end=end, value=0))
+
+    answer = server_with(script, edit)
+    roots = answer.content["doc"]["roots"]
+    roots[:] = [roots[number] for number in order]
+
+    def raising(event: object) -> None:
+        if isinstance(event, RootAddedEvent | RootRemovedEvent):
+            raise RuntimeError("handler")
+
+    script.document.on_change(raising)
+    script.slider.title = "under way"
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], answer)
+    assert [root.id for root in script.document.roots] == [root["id"] for root in roots]
+    assert len(pulls(script)) == 1
 
 
 def test_a_replacement_does_away_with_a_doubt() -> None:

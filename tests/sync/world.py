@@ -120,8 +120,16 @@ class Client:
         def answer(attr: str, old: str, new: str) -> None:
             if not new.startswith(self.side.label):
                 div.name = f"{self.side.label} saw {new}"
+                self.edit(Edit("stream"))
 
         div.on_change("text", answer)
+
+    def edit(self, edit: Edit) -> None:
+        """Have the client's program change its document."""
+        written = len(self.side.written)
+        edit.apply(self.document, self.side)
+        if self.document.callbacks.hold_value is not None:
+            del self.side.written[written:]  # may be combined with later ones
 
     def _accept(self, link: Link) -> None:
         self.link = link
@@ -168,11 +176,7 @@ class World:
 
     def edit_here(self, number: int, edit: Edit) -> None:
         """Have a client's program change its document."""
-        client = self._client(number)
-        written = len(client.side.written)
-        edit.apply(client.document, client.side)
-        if client.document.callbacks.hold_value is not None:
-            del client.side.written[written:]  # may be combined with later ones
+        self._client(number).edit(edit)
         self._look()
 
     def edit_there(self, edit: Edit) -> None:
