@@ -16,23 +16,44 @@ import msgspec
 
 from . import plot
 from .report import RESULTS, Report, markdown, report, result
-from .rows import selected
+from .rows import ROWS, selected
 from .running import run
 
 
-def merged(made: Report) -> Report:
-    """The rows that are kept, with those made now in their place.
+def kept_results() -> Report:
+    """The results that rows measured now can join.
 
     Raises:
-        SystemExit: The others are of another day, other versions or another machine.
+        SystemExit: They are of another day, other versions or another machine.
     """
     kept = msgspec.json.decode((RESULTS / "results.json").read_bytes(), type=Report)
-    if msgspec.structs.replace(kept, rows=[]) != msgspec.structs.replace(made, rows=[]):
+    if msgspec.structs.replace(kept, rows=[]) != report([]):
         raise SystemExit(
             "the results that are kept are of another day, other versions or another machine: run all rows"
         )
-    by_key = {row.key: row for row in made.rows}
-    return msgspec.structs.replace(kept, rows=[by_key.get(row.key, row) for row in kept.rows])
+    return kept
+
+
+def merged(kept: Report, made: Report) -> Report:
+    """The rows that are kept, with those made now in their place, in the order in which all are run."""
+    by_key = {row.key: row for row in (*kept.rows, *made.rows)}
+    return msgspec.structs.replace(kept, rows=[by_key[row.key] for row in ROWS if row.key in by_key])
+
+
+def rounds_from(text: str) -> int | None:
+    """How many turns each contestant has; None for each row's own number.
+
+    Args:
+        text: What ROUNDS is set to, empty if it is not.
+
+    Raises:
+        SystemExit: It is no number above 0.
+    """
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise SystemExit(f"ROUNDS has to be a whole number above 0, not {text!r}")
+    return int(text)
 
 
 def main(only: str, rounds: int | None, *, keep: bool) -> None:
@@ -44,6 +65,7 @@ def main(only: str, rounds: int | None, *, keep: bool) -> None:
         keep: Whether rows selected by `only` take the place of theirs in the files.
     """
     warnings.simplefilter("ignore")
+    kept = kept_results() if only and keep else None
     rows = []
     for row in selected(only):
         print(f"{row.key} ...", end="", file=sys.stderr, flush=True)
@@ -54,8 +76,8 @@ def main(only: str, rounds: int | None, *, keep: bool) -> None:
     print(text)
     if only and not keep:
         return
-    if only:
-        made = merged(made)
+    if kept is not None:
+        made = merged(kept, made)
         text = markdown(made)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "results.md").write_text(text, encoding="utf-8")
@@ -65,6 +87,6 @@ def main(only: str, rounds: int | None, *, keep: bool) -> None:
 
 main(
     os.environ.get("ONLY", ""),
-    int(os.environ["ROUNDS"]) if os.environ.get("ROUNDS") else None,
+    rounds_from(os.environ.get("ROUNDS", "")),
     keep=bool(os.environ.get("KEEP")),
 )

@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+import bokeh
 import msgspec
 
 from .faces import FACES, OLD
@@ -72,9 +73,14 @@ def main(only: str) -> int:
 
     Returns:
         0 if nothing is, 1 otherwise.
+
+    Raises:
+        SystemExit: The results that are kept are of another Bokeh, whose client and server have other ratios.
     """
     warnings.simplefilter("ignore")
     kept = msgspec.json.decode((RESULTS / "results.json").read_bytes(), type=Report)
+    if kept.versions["bokeh"] != bokeh.__version__:
+        raise SystemExit(f"the results that are kept are of Bokeh {kept.versions['bokeh']}, not {bokeh.__version__}")
     by_key = {row.key: row for row in kept.rows}
     complaints: list[str] = []
     for row in selected(only):

@@ -23,10 +23,10 @@ def selected(only: str) -> list[Row]:
     """
     keys = {row.key for row in ROWS}
     wanted = [part.strip() for part in only.split(",") if part.strip()]
-    found = [row for row in ROWS if not wanted or any(_names(part, row.key, keys) for part in wanted)]
-    if not found:
-        raise SystemExit(f"no row is called {only!r}; there are: {', '.join(row.key for row in ROWS)}")
-    return found
+    for part in wanted:
+        if not any(_names(part, key, keys) for key in keys):
+            raise SystemExit(f"no row is called {part!r}; there are: {', '.join(row.key for row in ROWS)}")
+    return [row for row in ROWS if not wanted or any(_names(part, row.key, keys) for part in wanted)]
 
 
 def _names(part: str, key: str, keys: set[str]) -> bool:
