@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.core.serialization import Serializer
 from bokeh.document import Document
 from bokeh.document.events import DocumentPatchedEvent
 
@@ -78,25 +77,23 @@ def send_all(client: RawClient, messages: Sequence[bytes]) -> None:
     client.skip(min(AHEAD, len(messages)))
 
 
-class _Serialising:
-    """What every session needs of Bokeh for a change: its serialiser on the event."""
+class _Listener:
+    """Somebody who is told of each change, as every session is."""
 
     def __init__(self, document: Document) -> None:
-        self._document = document
         document.callbacks.on_change_dispatch_to(self)
 
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
-        Serializer(references=self._document.models.synced_references).encode(event)
+        pass
 
 
 def bokeh_changes(streams: bool) -> Work:
-    """What setting the properties and serialising the events costs, without anybody to send them to."""
+    """What it costs Bokeh to make the changes and to tell somebody, who need not be its serialiser."""
 
     async def turns(place: Place) -> Turns:
         while True:
             document = made(plot)
-            document.models.flush_synced()
-            listener = _Serialising(document)
+            listener = _Listener(document)
             plot_model, source = named(document, "figure"), named(document, "source")
             with place.meter(CHANGES) as meter:
                 if streams:
