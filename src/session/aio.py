@@ -670,7 +670,8 @@ class AsyncClientSession:
         refusal = self._channel.post(request)
         if refusal is not None:
             self._engine.handle(Answered((request,), None, refusal))
-        self._runner.tidy()
+        if self._runner.is_crowded and not self._engine.is_letting_go:
+            self._runner.tidy()
 
     def _resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
         assert self._channel is not None

@@ -40,11 +40,13 @@ def _model_key(event: Any) -> Key:
 
 
 def _property(verb: str) -> Callable[[Any], tuple[str, ...]]:
-    return lambda event: ("{}(id={!r}).{} " + verb, type(event.model).__name__, str(event.model.id), event.attr)
+    text = "{}(id={!r}).{} " + verb
+    return lambda event: (text, type(event.model).__name__, str(event.model.id), event.attr)
 
 
 def _root(verb: str) -> Callable[[Any], tuple[str, ...]]:
-    return lambda event: ("root {}(id={!r}) " + verb, type(event.model).__name__, str(event.model.id))
+    text = "root {}(id={!r}) " + verb
+    return lambda event: (text, type(event.model).__name__, str(event.model.id))
 
 
 # A message leaves no trace in the document, so that nobody could tell later whether the server has taken it: it travels

@@ -93,15 +93,12 @@ class _WireSerializer(Serializer):
 
 def _is_plain(value: object) -> bool:
     """Say whether Bokeh's serializer writes a value as it is, whatever models the other side knows."""
-    match value:
-        case bool() | None:
-            return True
-        case int() if type(value) is int:
-            return -_MAX_SAFE_INT < value <= _MAX_SAFE_INT
-        case float() if type(value) is float:
-            return isfinite(value)
-        case _:
-            return type(value) is str
+    kind = type(value)
+    if kind is int:
+        return -_MAX_SAFE_INT < cast(int, value) <= _MAX_SAFE_INT
+    if kind is float:
+        return isfinite(cast(float, value))
+    return kind in _TEXT
 
 
 def _all_plain(values: list[Any]) -> bool:

@@ -84,6 +84,11 @@ class LoopRunner:
     def pump(self) -> None:
         """Do nothing: what arrives is handled at once."""
 
+    @property
+    def is_crowded(self) -> bool:
+        """Never: what arrives is handled at once."""
+        return False
+
     def tidy(self) -> None:
         """Do nothing: what arrives is handled at once."""
 

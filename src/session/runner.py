@@ -58,6 +58,10 @@ class Runner(Protocol):
     def pump(self) -> None:
         """Handle what has arrived and waits, if the calling thread is the one to do it."""
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits that it is worth looking whether it can be handled at once."""
+
     def tidy(self) -> None:
         """Handle the oldest of what waits while it changes nothing here: the program may make changes and no call."""
 

@@ -123,6 +123,11 @@ class SyncEngine:
         waiting = self._rereads or self._investigations or self._comparison
         return not waiting and not self._conflicts.has_doubts
 
+    @property
+    def is_letting_go(self) -> bool:
+        """Whether the change that is being made is one of several that were held back, and more of them follow."""
+        return self._followed is not None and is_letting_go(self._followed)
+
     def pull(self) -> Request:
         """Ask for the server's document, to overwrite the contents of ours.
 

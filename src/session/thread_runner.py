@@ -87,9 +87,14 @@ class ThreadRunner:
         finally:
             self._handling.release()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much waits that it is worth looking whether it can be handled at once."""
+        return len(self._inbox) >= _MANY
+
     def tidy(self) -> None:
         """Handle the oldest of what waits as long as those are the server's confirmations of changes."""
-        if len(self._inbox) < _MANY or self.is_handling or not self._handling.acquire(blocking=False):
+        if self.is_handling or not self._handling.acquire(blocking=False):
             return
         try:
             while not self._begun and self._inbox and _is_confirmation(self._inbox[0]):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import msgspec
 import pytest
+from bokeh.document import Document
+from bokeh.models.widgets import Slider
 
+from bokehwire import ClientSession
 from bokehwire.protocol import Error, Ok, PatchDoc
 from bokehwire.session.requests import Answered, Ask, Change, Inbound, Patched, Request
 from bokehwire.session.thread_runner import ThreadRunner
@@ -37,11 +42,9 @@ def test_confirmations_are_handled_while_the_program_only_makes_changes() -> Non
 
 
 def test_few_confirmations_wait_until_the_program_looks() -> None:
-    runner, handled = runner_with(confirmation(1))
-    runner.tidy()
-    assert handled == []
-    runner.pump()
-    assert len(handled) == 1
+    few, _ = runner_with(confirmation(1))
+    many, _ = runner_with(*(confirmation(number) for number in range(MANY)))
+    assert (few.is_crowded, many.is_crowded) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,21 @@ def test_errors_that_nobody_looks_at_are_bounded() -> None:
     assert len(notes) == 100
     assert notes[-1] == f"Also: {MANY - 100} more errors."
     trouble.raise_first()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_session_tidies_up_when_it_is_crowded_but_not_between_changes_that_were_held_back(held: bool) -> None:
+    session = ClientSession()
+    runner = Mock(is_crowded=True)
+    session._session._runner, session._session._channel = runner, Mock(post=Mock(return_value=None))
+    document = Document()
+    slider = Slider(start=0, end=9, value=1)
+    document.add_root(slider)
+    session._session._engine.push(document)
+    runner.tidy.reset_mock()
+    if held:
+        document.hold()
+    slider.value = 2
+    document.unhold()
+    assert runner.tidy.called is not held
+    session._session._engine.detach()
