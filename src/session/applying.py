@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
-from bokeh.core.serialization import DeserializationError
+from bokeh.core.serialization import DeserializationError, Deserializer
 from bokeh.document.callbacks import invoke_with_curdoc
 
 from . import encoding
-from .changes import key_of_wire_event, replaced_on_the_wire
+from .changes import TITLE, key_of_wire_event, replaced_on_the_wire
 from .columns import complete_received, misfits
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, refers_to_strangers
@@ -22,6 +22,7 @@ from .wire_objects import decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
+    from bokeh.model import Model
 
     from ..protocol import Buffer, PatchDoc
     from .requests import Key
@@ -82,6 +83,10 @@ class Applier:
             for event in events:
                 self._conflicts.doubt(key_of_wire_event(event))
             ask = True
+        if len(events) > 1 and self.handled != number:
+            # A handler has made a call, in which something newer has arrived than what came behind its own event.
+            self._conflicts.doubt_everything()
+            ask = True
         return self._have_lost_a_place() or ask
 
     def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
@@ -128,6 +133,7 @@ class Applier:
         Raises:
             ApplyError: The server's document cannot be used.
         """
+        number = self.handled
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
             self._mind_what_is_held(document, keys)
@@ -142,6 +148,10 @@ class Applier:
         # What a handler has changed of these meanwhile may have come before the server's value, or after it.
         self._conflicts.doubt_changed_since(linked, made)
         for key in keys:
+            if self.handled != number:
+                # A handler has made a call, in which something newer has arrived.
+                self._conflicts.doubt_everything()
+                break
             if key not in linked or snapshot.is_default(document, key):
                 self._take_over_one(document, snapshot, buffers, key)
         self._have_lost_a_place()
@@ -152,12 +162,14 @@ class Applier:
         if any(request.replaces for request in ours):
             return
         made = self._conflicts.made
-        if snapshot.is_default(document, key):
-            self._reset(document, key)
-        else:
-            events = snapshot.events_for(document, [key], buffers)
-            if events:
-                self._apply(document, {"events": events}, buffers)
+        if key == TITLE:
+            if document.title != snapshot.title:
+                self._apply(document, {"events": [{"kind": "TitleChanged", "title": snapshot.title}]}, ())
+        elif snapshot.is_default(document, key):
+            self._set(document, key, lambda model: model.lookup(key[1]).instance_default(model))
+        elif snapshot.has_other(document, key, buffers):
+            value = encoding.to_bokeh(snapshot.attribute(key), buffers)
+            self._set(document, key, lambda model: Deserializer().deserialize(value))
         for request in ours:
             self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
         self._conflicts.doubt_changed_since([key], made)
@@ -174,16 +186,16 @@ class Applier:
                 self._apply(document, {"events": [last]}, buffers)
                 events = snapshot.events_for(document, [key], buffers)
 
-    def _reset(self, document: Document, key: Key) -> None:
-        """Set a property to its default, which nobody writes out."""
+    def _set(self, document: Document, key: Key, make: Callable[[Model], Any]) -> None:
+        """Set a property to a value without models: `apply_json_patch` takes a look at all models for each."""
         setter: Any = self
         identity, attr = key
         model = document.models[cast(Any, identity)]
         try:
-            default = model.lookup(attr).instance_default(model)
-            invoke_with_curdoc(document, lambda: model.set_from_json(attr, default, setter=setter))
+            value = make(model)
+            invoke_with_curdoc(document, lambda: model.set_from_json(attr, value, setter=setter))
         except Exception as error:
-            self._report(error, (f"{attr} of model {identity} set to its default",))
+            self._report(error, (f"{attr} of model {identity} as it is at the server",))
 
     def _apply(
         self,

@@ -10,6 +10,7 @@ the columns by then, and its own events, which follow, have nothing to add.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.core.serialization import Buffer, Serializer
@@ -116,7 +117,10 @@ def _is_beyond(columns: dict[str, Any], entry: Any) -> bool:
     match entry:
         case [str(name), [*patches]] if name in columns:
             places = [patch[0] for patch in patches if isinstance(patch, list) and patch]
-            return any(isinstance(place, int) and place >= len(columns[name]) for place in places)
+            column = columns[name]
+            if not isinstance(column, Sized):
+                return False
+            return any(isinstance(place, int) and place >= len(column) for place in places)
         case [str(), [*_]]:
             return True
         case _:

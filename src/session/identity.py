@@ -57,11 +57,12 @@ class Acquaintance:
             document: The document they become part of.
             content: The decoded wire content, a document or some events.
         """
-        arriving = self._arriving = defined_ids(content)
+        before, arriving = self._arriving, defined_ids(content)
+        self._arriving = before | arriving  # a handler may make a call, in which others arrive
         try:
             yield
         finally:
-            self._arriving = frozenset()
+            self._arriving = before
             self._meet(document, arriving)
 
     def met(self, document: Document, content: Any) -> None:

@@ -118,6 +118,20 @@ class Snapshot:
             return False
         return may_hold_models(type(model), attr)
 
+    def has_other(self, document: Document, key: Key, buffers: Sequence[Buffer]) -> bool:
+        """Say whether the server has another value of a property that cannot hold models.
+
+        Args:
+            document: The document here.
+            key: The property.
+            buffers: Those that the server's document refers to.
+        """
+        identity, attr = key
+        model = document.get_model_by_id(cast(Any, identity))
+        attributes = self._definitions.get(identity, {}).get("attributes", {})
+        # Gone on one side, and the removal says so, or has said so; or a default.
+        return model is not None and attr in attributes and not _has(model, attr, attributes[attr], buffers, set())
+
     def events_for(
         self, document: Document, keys: Iterable[Key], buffers: Sequence[Buffer] = ()
     ) -> list[dict[str, Any]]:
@@ -127,35 +141,25 @@ class Snapshot:
 
         Args:
             document: The document here.
-            keys: The properties, and the title and the roots where they are in doubt.
+            keys: The properties, and the roots where they are in doubt.
             buffers: Those that the server's document refers to.
 
         Returns:
             Elements for a PATCH-DOC's "events".
         """
         relative = _Relative(document, self._definitions)
+        known = set(document.models)
         events: list[dict[str, Any]] = []
         for key in keys:
-            if key == TITLE:
-                events.append({"kind": "TitleChanged", "title": self.title})
-            elif key == ROOTS:
+            identity, attr = key
+            attributes = self._definitions.get(identity, {}).get("attributes", {})
+            model = document.get_model_by_id(cast(Any, identity))
+            if key == ROOTS:
                 events += self._roots_events(document, relative)
-            else:
-                events += self._property_events(document, relative, key, buffers)
+            elif model is not None and attr in attributes and not _has(model, attr, attributes[attr], buffers, known):
+                value = relative.write(attributes[attr])
+                events.append({"kind": "ModelChanged", "model": {"id": identity}, "attr": attr, "new": value})
         return events
-
-    def _property_events(
-        self, document: Document, relative: _Relative, key: Key, buffers: Sequence[Buffer]
-    ) -> list[dict[str, Any]]:
-        identity, attr = key
-        model = document.get_model_by_id(cast(Any, identity))
-        attributes = self._definitions.get(identity, {}).get("attributes", {})
-        if model is None or attr not in attributes:
-            return []  # gone on one side, and the removal says so, or has said so; or a default
-        if _has(model, attr, attributes[attr], buffers):
-            return []
-        value = relative.write(attributes[attr])
-        return [{"kind": "ModelChanged", "model": {"id": identity}, "attr": attr, "new": value}]
 
     def _roots_events(self, document: Document, relative: _Relative) -> list[dict[str, Any]]:
         """Take out what the server has not and add what is missing; or all, because there is no event for an order."""
@@ -196,14 +200,13 @@ class _Relative:
         return {key: self.write(item) for key, item in definition.items() if key != "id"} | {"id": identity}
 
 
-def _has(model: Model, attr: str, value: Any, buffers: Sequence[Buffer]) -> bool:
+def _has(model: Model, attr: str, value: Any, buffers: Sequence[Buffer], known: set[Model]) -> bool:
     """Say whether a property has a value of the wire. Bokeh takes one with a NaN in it for another one."""
     try:
         here = getattr(model, attr)
         if not isinstance(value, dict | list):
             return type(here) is type(value) and bool(here == value)
-        references = set() if model.document is None else set(model.document.models)
-        written = Serializer(references=references, deferred=False).encode(here)
+        written = Serializer(references=known, deferred=False).encode(here)
     except (AttributeError, ValueError, SerializationError):
         return False  # there is none here, or it was refused where it was set
     return bool(comparable(written, ()) == comparable(value, buffers))

@@ -505,6 +505,7 @@ class SyncEngine:
             else:
                 self._judge.judge(requests, reply, evidence, found)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
+        self._comparison = None  # a handler may make a call
         self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
         return True
 

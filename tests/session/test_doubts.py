@@ -7,13 +7,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from bokeh.core.serialization import SerializationError
 from bokeh.document import Document
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent
-from bokeh.models import Column
+from bokeh.models import Column, Range1d
 from bokeh.models.widgets import Button, Slider
+from bokeh.plotting import figure
 
 from bokehwire import ApplyError, DuplicateModelId, PatchRejected
 from bokehwire.protocol import Error, LocalLimitExceeded, Ok, PullDocReply
@@ -163,6 +165,81 @@ def test_what_a_handler_changes_of_what_refers_to_models_is_asked_for() -> None:
     settle(script, pulls(script)[1], there)
     assert button.tags == ["ours"]
     assert script.engine.is_settled
+
+
+def test_what_arrives_in_a_call_of_a_handler_is_newer_than_what_is_taken_over() -> None:
+    script = pushed()
+    script.slider.on_change("start", lambda attr, old, new: script.receive(changed(script, "value", 3)))
+    script.slider.title = "under way"
+    answer = server_with(script, lambda there: slider_of(there).update(start=-1, value=2))
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], answer)
+    settle(script, pulls(script)[1], server_with(script, lambda there: slider_of(there).update(start=-1, value=3)))
+    assert script.slider.value == 3
+    assert script.engine.is_settled
+
+
+def test_what_arrives_in_a_call_of_a_handler_is_newer_than_what_comes_in_the_same_message() -> None:
+    script = pushed()
+    script.slider.on_change("start", lambda attr, old, new: script.receive(changed(script, "value", 3)))
+    script.receive(changed(script, "start", -1), changed(script, "value", 2))
+    settle(script, pulls(script)[0], server_with(script, lambda there: slider_of(there).update(start=-1, value=3)))
+    assert script.slider.value == 3
+    assert script.engine.is_settled
+
+
+def test_a_model_that_has_just_come_in_is_known_after_a_call_of_a_handler() -> None:
+    script = pushed()
+    new = {"type": "object", "name": "Slider", "id": "new", "attributes": {"start": 0, "end": 1, "value": 0}}
+
+    def hear(event: object) -> None:
+        if isinstance(event, RootAddedEvent):
+            script.receive({"kind": "TitleChanged", "title": "meanwhile"})
+            cast(Any, event.model).title = "mine"
+
+    script.document.on_change(hear)
+    script.receive({"kind": "RootAdded", "model": new})
+    assert script.posted[-1].key == ("new", "title")
+    assert script.document.roots[-1].id == "new"
+
+
+def test_a_handler_can_wait_for_the_server_while_the_documents_are_compared() -> None:
+    script = pushed()
+    settled: list[bool] = []
+    script.slider.on_change("start", lambda attr, old, new: settled.append(script.engine.is_settled))
+    script.come_back(server_with(script, lambda there: slider_of(there).update(start=-1)))
+    assert settled == [True]
+
+
+def test_a_patch_of_what_has_no_rows_is_an_error() -> None:
+    script = pushed()
+    script.document.add_root(figure(extra_x_ranges={"other": Range1d()}))
+    plot = script.document.roots[-1]
+    patches = {"type": "map", "entries": [["other", [[0, 1]]]]}
+    script.receive({"kind": "ColumnsPatched", "model": {"id": plot.id}, "attr": "extra_x_ranges", "patches": patches})
+    assert [type(trouble) for trouble in script.troubles] == [ApplyError]
+
+
+def test_what_is_taken_over_costs_the_same_for_each_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bokeh looks at all models of a document for each message that it applies."""
+    script = pushed()
+    for _ in range(50):
+        script.document.add_root(Slider(start=0, end=9, value=1))
+    for request in script.posted[1:]:
+        settle(script, request)
+
+    def edit(there: Document) -> None:
+        for slider in there.select({"type": Slider}):
+            cast(Any, slider).update(value=2, title="theirs")
+
+    script.slider.title = "under way"
+    answer = server_with(script, edit)
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    apply = Mock(wraps=script.document.apply_json_patch)
+    monkeypatch.setattr(script.document, "apply_json_patch", apply)
+    settle(script, pulls(script)[0], answer)
+    assert {cast(Any, root).value for root in script.document.roots[1:]} == {2}
+    assert apply.call_count == 0
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [3], [1, 3, 0]])
