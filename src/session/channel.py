@@ -303,7 +303,7 @@ class Channel:
         self._link = None
         self._stop_waiting()
         self._reconnecting = self._loop.create_task(self._reconnect(self._policy, self._outage, loss))
-        self._deliver(Disconnected(loss, self._outbox.losses))
+        self._deliver(Disconnected(loss, self._outbox.losses, self._outbox.arrived))
 
     async def _reconnect(self, policy: Reconnect, outage: _Outage, failure: Exception) -> None:
         """Connect again, until it succeeds or there is no more hope."""

@@ -90,7 +90,15 @@ class Departures:
             number: The number of the change.
         """
         if may_remove(document, {"events": events}):
-            self._untold = number
+            self.may_have_lost(number)
+
+    def may_have_lost(self, number: int) -> None:
+        """Take note that a change may have removed anything on the server.
+
+        Args:
+            number: Its number.
+        """
+        self._untold = number
 
     @contextmanager
     def noting(self, document: Document, content: Any, number: int) -> Iterator[None]:

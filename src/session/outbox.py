@@ -186,6 +186,9 @@ class Outbox:
         """
         groups = [group for group in self._sent.values() if not group[0].urgent]
         self._losses += 1
+        # What the server takes out until there is another connection it does not tell.
+        self._arrived += 1
+        self._removal = self._arrived
         self._sent.clear()
         self._urgent.clear()
         self._patch = None
@@ -202,6 +205,11 @@ class Outbox:
         push.carries = (*superseded, *push.carries)
         self._doubted, self._held = (), False
         return superseded
+
+    @property
+    def arrived(self) -> int:
+        """How many changes have arrived from the server; what it may have changed during an outage counts as one."""
+        return self._arrived
 
     @property
     def losses(self) -> int:

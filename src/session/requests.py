@@ -239,10 +239,12 @@ class Disconnected:
     Attributes:
         error: Why.
         number: Which loss of this session it is, counted from 1.
+        arrived: The number, as of a change from the server, of what the server changes until there is a connection.
     """
 
     error: ConnectionLost
     number: int
+    arrived: int
 
 
 @dataclass(frozen=True, slots=True)

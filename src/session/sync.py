@@ -103,6 +103,7 @@ class SyncEngine:
         self._sent_columns = SentColumns()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
+        self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._late: LateChanges | None = None  # since the connection was lost for good
@@ -217,9 +218,9 @@ class SyncEngine:
             case Doubted(requests, reply):
                 self._investigate(requests, reply)
                 self._reread_doubts()
-            case Disconnected(number=number):
+            case Disconnected(number=number, arrived=arrived):
                 self._judge.losses = number
-                self._disconnect()
+                self._disconnect(arrived)
             case Reconnected():
                 self._reconnect(inbound)
             case Lost(error, unanswered):
@@ -288,6 +289,8 @@ class SyncEngine:
             self._on_trouble(error)
             return
         made_after = self._holding.made_after(self._applier.handled)
+        if self._untold is not None:
+            made_after = min(made_after, self._untold - 1)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         self._sent_columns.note(event, encoded)
         try:
@@ -438,8 +441,9 @@ class SyncEngine:
         self._investigations[request] = (requests, reply)
         self._post(request)
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, arrived: int) -> None:
         """Prepare for another connection: what the server changes until there is one, nobody tells us."""
+        self._untold = arrived
         for request, (_, reply) in self._investigations.items():
             request.on_answer = None
             self._unclear_reply = reply
@@ -455,6 +459,7 @@ class SyncEngine:
             # There is nothing to compare, or a push overwrites what is there.
             self._unclear_reply = None
             self._conflicts.end_comparing()
+            self._take_note_of_outage(removing=False)
             if not inbound.pushing:
                 self._judge.leave(self._recovery.doubted() if self._recovery is not None else ())
             if self._starting_over is None:
@@ -494,6 +499,7 @@ class SyncEngine:
             else:
                 self._recovery.give_up(None, ())
             return False
+        self._take_note_of_outage(removing=True)
         requests, reply = self._recovery.doubted(), self._unclear_reply
         if not requests:
             self._resume((), (), self._judge.losses)
@@ -509,9 +515,18 @@ class SyncEngine:
         self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
         return True
 
+    def _take_note_of_outage(self, *, removing: bool) -> None:
+        """Count what the server has changed meanwhile as a change that was handled, which may have taken models out."""
+        if self._untold is not None:
+            if removing:
+                self._departures.may_have_lost(self._untold)
+            self._applier.handled = max(self._applier.handled, self._untold)
+            self._untold = None
+
     def _start_over(self, inbound: Reconnected, document: Document) -> None:
         """Push our document into the session that the server has made anew."""
         assert self._recovery is not None
+        self._take_note_of_outage(removing=False)
         with let_go(document):
             carried = self._recovery.drop_changes(self._starting_over)
             for change in carried:

@@ -72,7 +72,8 @@ class Scripted:
         self.engine.handle(Patched(PatchDoc(f"p{self.received}", {"events": list(events)}), self.received))
 
     def lose(self, number: int = 1) -> None:
-        self.engine.handle(Disconnected(ConnectionLost("cut", code=None, reason=""), number))
+        self.received += 1  # whatever the server changes meanwhile
+        self.engine.handle(Disconnected(ConnectionLost("cut", code=None, reason=""), number, self.received))
 
     def end(self) -> None:
         self.engine.handle(Lost(ConnectionLost("over", code=None, reason="")))

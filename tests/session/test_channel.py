@@ -260,7 +260,7 @@ def test_a_server_that_is_silent_when_the_documents_are_compared_does_not_outlas
 
 def patch(name: str) -> Request:
     change = Change((name,), (name, "value"), True, False)
-    return Request(Ask.PATCH, change, msgspec.Raw(f'"{name}"'.encode()))
+    return Request(Ask.PATCH, change, msgspec.Raw(f'"{name}"'.encode()), made_after=9)
 
 
 async def sent(socket: Socket) -> None:

@@ -39,8 +39,12 @@ def test_changes_that_were_under_way_wait_for_a_decision_and_all_others_with_the
     outbox.resume([(first,)], (first,), 1)
     assert sent(outbox, "2") == (first,)
     assert outbox.take() == ()
-    assert outbox.answered("2", Ok("s", "2")) == ((first,), False)
+    # It was made before the loss, and what it refers to may have been taken out since.
+    assert outbox.answered("2", Ok("s", "2")) == ((first,), True)
+    outbox.resume((), (first,), 1)
+    second.made_after = outbox.arrived
     assert sent(outbox, "3") == (second,)
+    assert outbox.answered("3", Ok("s", "3")) == ((second,), False)
 
 
 def test_a_decision_of_before_the_loss_is_kept_but_lets_nothing_go() -> None:

@@ -268,3 +268,37 @@ def test_finding_out_how_many_equal_rows_have_arrived_takes_as_long_as_applying_
     assert again[0] is script.doubted[60]
     assert apply.call_count == 40
     assert script.troubles == []
+
+
+def test_a_change_made_in_an_outage_counts_as_made_before_what_the_server_has_done_in_it() -> None:
+    """The server may have taken out what it refers to, and would drop it with an OK."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.lose()
+    lost = script.received
+    script.slider.value = 2
+    script.receive({"kind": "TitleChanged", "title": "over the new connection already"})
+    script.slider.value = 3
+    assert [request.made_after < lost for request in script.posted[1:]] == [True, True]
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    script.slider.value = 4
+    assert script.posted[-1].made_after >= lost
+    script.engine.handle(Doubted((script.posted[1],), Ok("s", "r")))
+    assert script.asked()[-1].ask is Ask.PULL  # whether it has been dropped
+
+
+@pytest.mark.parametrize("pushing", [True, False])
+def test_a_change_made_after_a_push_over_a_new_connection_refers_to_what_was_pushed(pushing: bool) -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    script.lose()
+    if pushing:
+        script.engine.handle(Reconnected(1, 0.0, True, True))
+    else:
+        script.reconnect(same_process=False)
+        script.answer(Ok("s", "r"))
+        script.answer(script.contents())
+    script.slider.value = 4
+    assert script.posted[-1].made_after >= script.received
