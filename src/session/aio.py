@@ -623,8 +623,9 @@ class AsyncClientSession:
         return request.reply
 
     async def _until_settled(self) -> None:
-        """Wait until conflicts with changes of the server are settled."""
-        settled = await self._runner.wait(lambda: self._engine.is_settled, self._reply_timeout)
+        """Wait until the conflicts with changes of the server that there are now are settled."""
+        answers = self._engine.answers
+        settled = await self._runner.wait(lambda: self._engine.is_settled_since(answers), self._reply_timeout)
         if not settled:
             raise self._reply_timeout_of("PULL-DOC-REQ")
 

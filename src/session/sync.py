@@ -100,6 +100,7 @@ class SyncEngine:
         self._applier = Applier(self._acquaintance, self._conflicts, self._departures, self._holding, on_trouble)
         self._judge = Judge(self._conflicts, resume, on_trouble)
         self._rereads: dict[Request, Doubts] = {}
+        self._answers = 0
         self._sent_columns = SentColumns()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
@@ -121,8 +122,25 @@ class SyncEngine:
     @property
     def is_settled(self) -> bool:
         """Whether nothing waits for the server's word, on a conflict or on what it has refused."""
-        waiting = self._rereads or self._investigations or self._comparison
-        return not waiting and not self._conflicts.has_doubts
+        return self.is_settled_since(self._answers)
+
+    def is_settled_since(self, answers: int) -> bool:
+        """Say whether nothing that has come into doubt up to a certain moment waits for the server's word.
+
+        Where both sides change the same thing all the time, there is never a moment without a doubt.
+
+        Args:
+            answers: The number of questions that had been answered at that moment (`answers`). One may have been
+                asked by then, which the next one follows.
+        """
+        if self._investigations or self._comparison:
+            return False
+        return not (self._rereads or self._conflicts.has_doubts) or self._answers >= answers + 2
+
+    @property
+    def answers(self) -> int:
+        """How many questions for what was in doubt the server has answered."""
+        return self._answers
 
     @property
     def is_letting_go(self) -> bool:
@@ -555,6 +573,7 @@ class SyncEngine:
             return  # an interruption has come between, and this is the second time
         doubts = self._rereads.pop(request, None)
         if doubts is not None:
+            self._answers += 1
             self._conflicts.answered_doubts(doubts)
         investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)

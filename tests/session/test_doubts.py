@@ -290,6 +290,21 @@ def test_one_question_is_asked_at_a_time() -> None:
     assert len(pulls(script)) == 2
 
 
+def test_what_comes_into_doubt_later_is_not_waited_for() -> None:
+    script = pushed()
+    answers = script.engine.answers
+    script.slider.value = 2
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settled: list[bool] = []
+    for value in (3, 4, 5):
+        script.slider.value = value  # each time while the server is asked
+        settle(script, _latest_patch(script), Error("s", "e", "r", "refused"))
+        settled.append(script.engine.is_settled_since(answers))
+        settle(script, pulls(script)[-1], script.contents())
+    assert settled == [False, False, True]
+    assert not script.engine.is_settled
+
+
 def _latest_patch(script: Scripted) -> Request:
     return [request for request in script.posted if request.ask is Ask.PATCH][-1]
 
