@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.model.util import visit_value_and_its_immediate_references
 
+from .changes import key_of_wire_event
 from .plain import may_hold_models
 from .wire_objects import decoded, objects
 
@@ -157,14 +158,16 @@ def may_remove(document: Document | None, content: Any) -> bool:
 
 
 def _may_remove(document: Document, event: Any) -> bool:
-    match event:
-        case {"kind": "RootRemoved"}:
-            return True
-        case {"kind": "ModelChanged", "model": {"id": str(identity)}, "attr": str(attr)}:
-            model = document.models.get_by_id(cast(Any, identity))
-            return model is None or may_hold_models(type(model), attr)
-        case _:
-            return False
+    # As in key_of_wire_event, a pattern of mappings would be slow.
+    kind = event.get("kind") if isinstance(event, dict) else None
+    if kind == "RootRemoved":
+        return True
+    key = key_of_wire_event(event) if kind == "ModelChanged" else None
+    if key is None:
+        return False
+    identity, attr = key
+    model = document.models.get_by_id(cast(Any, identity))
+    return model is None or may_hold_models(type(model), attr)
 
 
 def _place(event: Any) -> tuple[str, str | None] | None:
