@@ -108,6 +108,8 @@ def _all_plain(values: list[Any]) -> bool:
         return True
     if kinds == {float}:
         return all(map(isfinite, values))
+    if kinds == {int}:
+        return bool(min(values) > -_MAX_SAFE_INT and max(values) <= _MAX_SAFE_INT)
     return kinds <= _PLAIN and all(map(_is_plain, values))
 
 
