@@ -266,6 +266,43 @@ def test_a_handler_that_raises_at_each_root_keeps_none_of_them_away(order: list[
     assert len(pulls(script)) == 1
 
 
+def test_a_replacement_that_was_made_before_the_question_and_waits_still_is_asked_for_again() -> None:
+    script = pushed()
+    there = script.contents()
+    script.slider.value = 2
+    script.slider.title = "under way"
+    settle(script, script.posted[2], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], there)
+    assert script.slider.value == 2
+    settle(script, script.posted[1])
+    assert len(pulls(script)) == 2
+
+
+def test_roots_that_were_added_after_the_question_stay_and_are_asked_for_again() -> None:
+    script = pushed()
+    there = script.contents()
+    script.slider.title = "under way"
+    settle(script, script.posted[1], Error("s", "e", "r", "refused"))
+    script.document.add_root(Slider(start=0, end=1, value=0))
+    added = script.posted[-1]
+    settle(script, pulls(script)[0], there)
+    assert len(script.document.roots) == 3
+    assert len(pulls(script)) == 1
+    settle(script, added)
+    assert len(pulls(script)) == 2
+
+
+def test_what_the_server_has_changed_while_changes_were_held_back_is_forgotten_once_they_are_let_go() -> None:
+    script = pushed()
+    script.document.hold()
+    script.receive(changed(script, "value", 5))
+    script.document.unhold()
+    script.receive(changed(script, "end", 8))
+    script.slider.value = 3
+    settle(script, script.posted[-1])
+    assert pulls(script) == []
+
+
 def test_a_replacement_does_away_with_a_doubt() -> None:
     script = pushed()
     script.slider.value = 2

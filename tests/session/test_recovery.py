@@ -232,6 +232,7 @@ def test_a_push_into_a_new_session_that_another_loss_has_kept_from_being_sent_is
     assert second is not first
     assert second.changes == names
     assert script.withdrawn == [None, first]
+    assert list(script.engine._echoes) == [second]
 
 
 def test_a_change_after_a_contested_one_is_judged_by_what_the_server_has() -> None:
@@ -302,3 +303,20 @@ def test_a_change_made_after_a_push_over_a_new_connection_refers_to_what_was_pus
         script.answer(script.contents())
     script.slider.value = 4
     assert script.posted[-1].made_after >= script.received
+
+
+def test_what_arrives_while_the_documents_wait_to_be_compared_contests_nothing() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    (first,) = script.doubted = tuple(script.posted[1:])
+    first.sent_after = 0
+    there = script.contents()
+    script.lose()
+    script.slider.value = 3
+    script.receive({"kind": "ModelChanged", "model": {"id": script.slider.id}, "attr": "value", "new": 2})
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(there)
+    assert script.resumed == [((), (first,), 1)]
+    assert script.troubles == []
