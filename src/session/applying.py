@@ -171,7 +171,8 @@ class Applier:
             value = encoding.to_bokeh(snapshot.attribute(key), buffers)
             self._set(document, key, lambda model: Deserializer().deserialize(value))
         for request in ours:
-            self._apply(document, {"events": [decoded(request.content)]}, request.buffers)
+            if not self._apply(document, {"events": [decoded(request.content)]}, request.buffers, ours=True):
+                self._conflicts.doubt(key)
         self._conflicts.doubt_changed_since([key], made)
 
     def _apply_one_by_one(
@@ -205,8 +206,18 @@ class Applier:
         *,
         plain: bool = False,
         retried: bool = False,
+        ours: bool = False,
     ) -> bool:
-        """Apply changes, and say whether all are applied. Why not is told, unless it is sure to come up once more."""
+        """Apply changes, and say whether all are applied. Why not is told, unless it will come up once more.
+
+        Args:
+            document: The document.
+            content: The decoded content of a PATCH-DOC.
+            buffers: The buffers that it refers to.
+            plain: Whether the changes bring nothing in and take nothing out.
+            retried: Whether each change will be tried by itself if one cannot be read.
+            ours: Whether they were made here, over what the server has changed: its answer says whether they fit that.
+        """
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow
         events = content.get("events") if isinstance(content, dict) else None
         self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
@@ -225,7 +236,7 @@ class Applier:
                     invoke_with_curdoc(document, apply)
         except Exception as error:
             applied_all = False
-            if not (retried and isinstance(error, DeserializationError)):
+            if not ours and not (retried and isinstance(error, DeserializationError)):
                 self._report(error, _describe_patch(content))
         else:
             applied_all = True

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
-from bokeh.core.serialization import SerializationError
+from bokeh.core.serialization import SerializationError, Serializer
 from bokeh.document import Document
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent
 from bokeh.models import Column, Range1d
@@ -97,6 +98,25 @@ def test_rows_that_are_streamed_after_the_question_are_added_to_the_answer() -> 
     assert script.source.data["x"] == [0, 1, 5, 2]
     assert len(pulls(script)) == 1
     assert script.troubles == []
+
+
+def test_a_patch_that_does_not_fit_the_answer_is_left_to_the_server_to_refuse() -> None:
+    script = pushed()
+    script.slider.title = "under way"
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    script.source.patch({"x": [(0, "text")]})
+    patch = script.posted[-1]
+    numbers = np.array([1], np.int32)
+    answer = script.contents()
+    data = Serializer(deferred=False).encode({"x": numbers, "y": numbers})
+    answer.content["doc"]["roots"][0]["attributes"]["data"] = data
+    settle(script, pulls(script)[0], answer)
+    settle(script, patch, Error("s", "e", "r", "does not fit"))
+    for number in (1, 2):
+        settle(script, pulls(script)[number], answer)
+    assert list(script.source.data["x"]) == [1]
+    assert [type(trouble) for trouble in script.troubles] == [PatchRejected, PatchRejected]
+    assert script.engine.is_settled
 
 
 def test_rows_that_were_streamed_before_the_question_and_wait_still_are_asked_for_again() -> None:
