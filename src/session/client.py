@@ -43,9 +43,9 @@ class ClientSession:
     share, and the calling thread is never inside an event loop: it works in notebooks, inside `asyncio.run`, and in the
     threads of web frameworks. Changes from the server wait until a thread looks: `document` and every method apply
     them. Several threads may use a session: `connect`, `pull` and `push` take turns, the other calls may overlap, and
-    each change is applied once, in whichever of the threads is inside a call. A Document of Bokeh has no lock: where one
-    thread streams to a source while another one's call replaces its data, Bokeh may raise a RuntimeError. Both sides end
-    equal all the same.
+    each change is applied once, in whichever of the threads is inside a call. A Document of Bokeh has no lock: where
+    one thread streams to a source while another one's call replaces its data, Bokeh may raise a RuntimeError. Both
+    sides end equal all the same.
 
     With `io_loop`, each call drives that loop in the calling thread until it is done, and changes from the server are
     applied whenever the loop runs. A Bokeh server on the same loop works. Only one thread can drive it at a time, and
