@@ -37,7 +37,8 @@ class Reconnect:
         jitter: The part of each delay that is left to chance, from 0 to 1.
         deadline: Seconds after the loss when no further attempt is made; None for never. A server that accepts a
             connection and is silent when the documents are to be compared is given as long, or `connect_timeout` if
-            that is shorter; then the connection counts as lost.
+            that is shorter; then the connection counts as lost. With `io_loop`, the time in which the program does not
+            drive the loop counts as well.
         max_pending: Bytes of changes kept while there is no connection. A change beyond that is not made on the server:
             the next call raises an error that names it, and the document is made equal to the server's later.
         new_session: What to do when the server has forgotten the session and made a new one under its id, as after a
