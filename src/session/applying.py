@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.core.serialization import DeserializationError, Deserializer
@@ -141,19 +142,19 @@ class Applier:
             events = snapshot.events_for(document, linked, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
+        alone = sorted({*keys}.difference(linked).union(filter(partial(snapshot.is_default, document), linked)))
         made = self._conflicts.made
         # Together, so that a model that has gone from one place to another stays the same object.
         if events and not self._apply(document, {"events": events}, buffers, retried=True):
             self._apply_one_by_one(document, snapshot, buffers, linked)
         # What a handler has changed of these meanwhile may have come before the server's value, or after it.
         self._conflicts.doubt_changed_since(linked, made)
-        for key in keys:
+        for key in alone:
             if self.handled != number:
                 # A handler has made a call, in which something newer has arrived.
                 self._conflicts.doubt_everything()
                 break
-            if key not in linked or snapshot.is_default(document, key):
-                self._take_over_one(document, snapshot, buffers, key)
+            self._take_over_one(document, snapshot, buffers, key)
         self._have_lost_a_place()
 
     def _take_over_one(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], key: Key) -> None:
