@@ -172,7 +172,7 @@ class AsyncClientSession:
     @property
     def connected(self) -> bool:
         """Whether the server has acknowledged the session and the connection stands."""
-        return self._channel is not None and self._channel.is_open
+        return self._channel is not None and self._channel.is_open and not self._lifeline.is_inherited
 
     @property
     def document(self) -> Document | None:
@@ -452,6 +452,7 @@ class AsyncClientSession:
             return None
 
         check_wait(predicate, timeout)
+        self._check_process()
         self._runner.check()
         found = await self._runner.wait(condition, timeout, callbacks=True)
         if found is None:
@@ -472,6 +473,7 @@ class AsyncClientSession:
             self._trouble.raise_first()
             return self._closed or self._loss is not None or self._channel is None
 
+        self._check_process()
         self._runner.check()
         await self._runner.wait(condition, None, callbacks=True)
         if self._loss is not None and self._loss.unconfirmed:
@@ -667,6 +669,7 @@ class AsyncClientSession:
         open_page(urls.page_url(self._url, self._id), browser, new, controller)
 
     def _post(self, request: Request) -> None:
+        self._check_process()
         assert self._channel is not None
         refusal = self._channel.post(request)
         if refusal is not None:
@@ -690,11 +693,14 @@ class AsyncClientSession:
 
     def _check(self) -> None:
         """Raise what keeps a call from being useful."""
-        if self._lifeline.is_inherited:
-            raise UsageError("this session belongs to the process that made it. Make a new one after a fork.")
+        self._check_process()
         self._runner.check()
         self._runner.pump()
         self._check_state()
+
+    def _check_process(self) -> None:
+        if self._lifeline.is_inherited:
+            raise UsageError("this session belongs to the process that made it. Make a new one after a fork.")
 
     def _check_state(self) -> None:
         self._trouble.raise_first()

@@ -105,6 +105,7 @@ class SyncEngine:
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
         self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
+        self._is_taking_over = False  # after a comparison; a handler may make a call then
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
         self._late: LateChanges | None = None  # since the connection was lost for good
@@ -133,7 +134,7 @@ class SyncEngine:
             answers: The number of questions that had been answered at that moment (`answers`). One may have been
                 asked by then, which the next one follows.
         """
-        if self._investigations or self._comparison:
+        if self._investigations or (self._comparison and not self._is_taking_over):
             return False
         return not (self._rereads or self._conflicts.has_doubts) or self._answers >= answers + 2
 
@@ -529,8 +530,11 @@ class SyncEngine:
             else:
                 self._judge.judge(requests, reply, evidence, found)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
-        self._comparison = None  # a handler may make a call
-        self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
+        self._is_taking_over = True
+        try:
+            self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
+        finally:
+            self._is_taking_over = False
         return True
 
     def _take_note_of_outage(self, *, removing: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bokehwire import pull_session
+from bokehwire import UsageError, pull_session
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
@@ -102,6 +102,30 @@ def test_a_forked_process_can_open_sessions_of_its_own(transport: str, exchange_
             assert model(own.document, "mirror").text == "slider: 4"
 
     with pull_session(url=exchange_server.url(APP), transport=transport) as session:
+        assert in_a_fork(child) == 0
+        model(session.document, "slider").value = 5
+        session.force_roundtrip()
+        assert model(session.document, "mirror").text == "slider: 5"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12, about forking with threads
+@pytest.mark.parametrize("use", ["change", "wait", "run", "round trip"])
+def test_a_forked_process_cannot_use_the_sessions_of_the_other(use: str, exchange_server: LiveServer) -> None:
+    def child() -> None:
+        assert not session.connected
+        slider = model(session.document, "slider")
+        uses: dict[str, Callable[[], object]] = {
+            "change": lambda: setattr(slider, "value", 9),
+            "wait": lambda: session.wait_for(lambda: False, timeout=None),
+            "run": session.run_until_closed,
+            "round trip": session.force_roundtrip,
+        }
+        with pytest.raises(UsageError, match="after a fork"):
+            uses[use]()
+        session.close()
+
+    with pull_session(url=exchange_server.url(APP)) as session:
         assert in_a_fork(child) == 0
         model(session.document, "slider").value = 5
         session.force_roundtrip()

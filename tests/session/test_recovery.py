@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
+from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Slider
 
 from bokehwire import ChangesInDoubt, PatchRejected, RequestRefused
-from bokehwire.protocol import Error, Ok, PatchDoc
+from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
 from bokehwire.session import evidence
+from bokehwire.session.encoding import encode_document
 from bokehwire.session.requests import Answered, Ask, Doubted, Patched, Reconnected
 
 from .scripted import Scripted
@@ -320,3 +322,29 @@ def test_what_arrives_while_the_documents_wait_to_be_compared_contests_nothing()
     script.answer(there)
     assert script.resumed == [((), (first,), 1)]
     assert script.troubles == []
+
+
+def test_an_interruption_while_the_server_s_document_is_taken_over_is_made_up_for() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    there = Document.from_json(script.contents().content["doc"])
+    cast(Any, there.roots[1]).update(start=-1, end=8, title="theirs")
+    content = json.loads(bytes(encode_document(there).content))
+    interruptions = iter([KeyboardInterrupt()])
+
+    def interrupt(attr: str, old: object, new: object) -> None:
+        for interruption in interruptions:
+            raise interruption
+
+    script.slider.on_change("end", interrupt)
+    script.lose()
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    answer = Answered((script.asked()[-1],), PullDocReply("s", "r", content))
+    with pytest.raises(KeyboardInterrupt):
+        script.engine.handle(answer)
+    assert script.recoveries == []
+    script.engine.handle(answer)  # as what was interrupted is handled once more
+    assert (script.slider.start, script.slider.end, script.slider.title) == (-1, 8, "theirs")
+    assert len(script.recoveries) == 1
+    assert script.engine.is_settled
