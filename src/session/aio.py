@@ -19,7 +19,7 @@ from .channel import Channel
 from .checks import check_mapping, check_model, check_numbers, check_size, check_token, check_wait, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
-from .endings import describe_late
+from .endings import describe_late, some_of
 from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
 from .lifeline import Lifeline, weakly
 from .loop_runner import LoopRunner
@@ -487,6 +487,7 @@ class AsyncClientSession:
             return ()
         deadline = time.monotonic() + self._close_timeout
         left = 0.0  # if the wait is interrupted
+        unconfirmed: tuple[str, ...] = ()
         try:
             try:
                 # What the server refuses on the way has to be handled here before the rest is sent.
@@ -494,9 +495,13 @@ class AsyncClientSession:
                 left = max(0.0, deadline - time.monotonic())
             finally:
                 unconfirmed = await self._runner.perform(channel.close(reason, left))
-        except BaseException:
+        except BaseException as interruption:
             if channel.is_open:  # interrupted before the close had begun
                 channel.drop()
+            if unconfirmed:
+                interruption.add_note(
+                    f"The server has not confirmed {len(unconfirmed)} changes: {some_of(unconfirmed)}"
+                )
             raise
         return unconfirmed
 
@@ -509,7 +514,7 @@ class AsyncClientSession:
             self._trouble.note(
                 SessionClosed(
                     f"the session was closed before the server confirmed {len(unconfirmed)} changes: "
-                    f"{'; '.join(unconfirmed[:5])}{' ...' if len(unconfirmed) > 5 else ''}",
+                    f"{some_of(unconfirmed)}",
                     unconfirmed=unconfirmed,
                 )
             )

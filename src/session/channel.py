@@ -220,8 +220,12 @@ class Channel:
         if in_loop(self._loop):
             self._wake_up()
         elif not self._wake_scheduled:
-            self._wake_scheduled = True
-            self._loop.call_soon_threadsafe(self._wake_up)
+            try:
+                self._wake_scheduled = True
+                self._loop.call_soon_threadsafe(self._wake_up)
+            except BaseException:  # by Ctrl-C, which must not keep everything that follows from waking it
+                self._wake_scheduled = False
+                raise
 
     def _wake_up(self) -> None:
         self._wake_scheduled = False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bokeh.core.serialization import SerializationError
+from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent, TitleChangedEvent
@@ -298,15 +298,20 @@ class SyncEngine:
         if self._late is not None:
             self._late.add(event)
             return
-        if self._acquaintance.is_about_stranger(event):
-            return
         try:
-            change, implied, encoded = self._encode(event)
+            self._take_up(event, before)
         except (SerializationError, DuplicateModelId) as error:
             if not is_letting_go(event.document):
                 raise
             self._on_trouble(error)
+        except BaseException:  # as by Ctrl-C: whether it will be sent nobody knows
+            self._conflicts.doubt(classify(event).key)
+            raise
+
+    def _take_up(self, event: DocumentPatchedEvent, before: Before | None) -> None:
+        if self._acquaintance.is_about_stranger(event):
             return
+        change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.handled)
         if self._untold is not None:
             made_after = min(made_after, self._untold - 1)
@@ -319,9 +324,8 @@ class SyncEngine:
             if may_place(event):
                 self._departures.place(event.document, request)
             self._post(request)
-        except BaseException:  # as by Ctrl-C: whether it will be sent nobody knows
+        except BaseException:
             self._conflicts.answered(request)
-            self._conflicts.doubt(change.key)
             raise
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, encoding.Encoded]:
@@ -383,7 +387,11 @@ class SyncEngine:
                     self._replacing.update(("added", root_id) for root_id in replacement_ids)
                     self._replacing[("title", title)] += 1
                     invoke_with_curdoc(document, partial(document.replace_with_json, serialized))
-        except Exception as error:
+        except BaseException as error:
+            if self._replacing is not None and not isinstance(error, DeserializationError):
+                self._conflicts.doubt_everything()  # as when a handler raises, or by Ctrl-C: a part is replaced
+            if not isinstance(error, Exception):
+                raise
             raise ApplyError(
                 f"the pulled document cannot be built here: {type(error).__name__}: {error}. "
                 "If it uses custom models, import the modules that define them first."

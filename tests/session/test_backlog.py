@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from unittest.mock import Mock
+import asyncio
+from collections.abc import Awaitable
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
@@ -115,3 +117,15 @@ def test_a_session_tidies_up_when_it_is_crowded_but_not_between_changes_that_wer
     document.unhold()
     assert runner.tidy.called is not held
     session._session._engine.detach()
+
+
+def test_an_interrupted_close_names_what_was_not_confirmed() -> None:
+    async def perform(coroutine: Awaitable[object]) -> object:
+        return await coroutine
+
+    session = ClientSession()._session
+    session._runner = Mock(wait=AsyncMock(side_effect=KeyboardInterrupt), perform=perform)
+    session._channel = Mock(close=AsyncMock(return_value=("the change",)), is_open=False)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        asyncio.run(session._hang_up("done"))
+    assert caught.value.__notes__ == ["The server has not confirmed 1 changes: the change"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -351,6 +353,31 @@ def test_what_is_posted_while_the_channel_ends_is_answered(monkeypatch: pytest.M
         answers = [inbound for inbound in network.delivered if isinstance(inbound, Answered)]
         assert [answer.requests for answer in answers] == [(request,)]
         assert isinstance(answers[0].error, ConnectionLost)
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_an_interruption_of_a_wake_up_does_not_keep_the_next_from_being_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        first = Socket()
+        network = Network(first)
+        await network.channel.open()
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def post_twice() -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(loop, "call_soon_threadsafe", Mock(side_effect=KeyboardInterrupt))
+                with pytest.raises(KeyboardInterrupt):
+                    network.channel.post(patch("first"))
+            assert loop.call_soon_threadsafe == wake
+            network.channel.post(patch("second"))
+
+        thread = threading.Thread(target=post_twice)
+        thread.start()
+        thread.join()
+        await sent(first)
         await network.channel.abandon()
 
     play(scenario)

@@ -20,6 +20,7 @@ from bokeh.plotting import figure
 
 from bokehwire import ApplyError, DuplicateModelId, PatchRejected
 from bokehwire.protocol import Error, LocalLimitExceeded, Ok, PullDocReply
+from bokehwire.session import encoding
 from bokehwire.session.conflicts import Conflicts, Verdict
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.requests import Answered, Ask, Change, Request
@@ -486,6 +487,43 @@ def test_a_change_that_is_interrupted_before_it_is_sent_is_asked_for() -> None:
     settle(script, script.engine.ask(Ask.ROUND_TRIP))
     settle(script, pulls(script)[0], there)
     assert script.slider.value == 1
+
+
+def test_a_change_that_is_interrupted_before_it_is_written_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = pushed()
+    there = script.contents()
+    monkeypatch.setattr(encoding, "encode_event", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        script.slider.value = 2
+    monkeypatch.undo()
+    settle(script, script.engine.ask(Ask.ROUND_TRIP))
+    settle(script, pulls(script)[0], there)
+    assert script.slider.value == 1
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_what_a_pull_has_not_replaced_when_it_ended_is_asked_for(interruption: type[BaseException]) -> None:
+    script = pushed()
+    there = server_with(script, lambda there: there.add_root(Slider(start=0, end=2, value=0)))
+    interruptions = iter([interruption("once")])
+
+    def interrupt(event: object) -> None:
+        for once in interruptions:
+            raise once
+
+    script.document.on_change(interrupt)
+    pull = script.engine.pull()
+    if interruption is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            settle(script, pull, there)
+        pull.abandoned = True
+        settle(script, pull, there)  # as what was interrupted is handled once more
+    else:
+        settle(script, pull, there)
+        assert isinstance(pull.error, ApplyError)
+    settle(script, pulls(script)[1], there)
+    assert [root.id for root in script.document.roots] == [root["id"] for root in there.content["doc"]["roots"]]
+    assert script.engine.is_settled
 
 
 @pytest.mark.parametrize(
