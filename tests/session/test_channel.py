@@ -363,6 +363,8 @@ def test_an_interruption_of_a_wake_up_does_not_keep_the_next_from_being_sent(mon
         first = Socket()
         network = Network(first)
         await network.channel.open()
+        network.channel.post(Request(Ask.ROUND_TRIP))
+        await sent(first)  # after which the writer sleeps
         loop = asyncio.get_running_loop()
         wake = loop.call_soon_threadsafe
 
