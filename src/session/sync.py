@@ -291,15 +291,8 @@ class SyncEngine:
 
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
         """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
-        setter: object = event.setter
-        before = self._title_before(event) if isinstance(event, TitleChangedEvent) else replaced(event)
-        if setter is self._applier or self._is_part_of_replacing(event) or self._sent_columns.include(event):
-            return
-        if self._late is not None:
-            self._late.add(event)
-            return
         try:
-            self._take_up(event, before)
+            self._take_up(event)
         except (SerializationError, DuplicateModelId) as error:
             if not is_letting_go(event.document):
                 raise
@@ -308,7 +301,14 @@ class SyncEngine:
             self._conflicts.doubt(classify(event).key)
             raise
 
-    def _take_up(self, event: DocumentPatchedEvent, before: Before | None) -> None:
+    def _take_up(self, event: DocumentPatchedEvent) -> None:
+        setter: object = event.setter
+        before = self._title_before(event) if isinstance(event, TitleChangedEvent) else replaced(event)
+        if setter is self._applier or self._is_part_of_replacing(event) or self._sent_columns.include(event):
+            return
+        if self._late is not None:
+            self._late.add(event)
+            return
         if self._acquaintance.is_about_stranger(event):
             return
         change, implied, encoded = self._encode(event)
