@@ -105,6 +105,7 @@ class SyncEngine:
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
         self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
+        self._overtaken: set[Request] = set()  # pushes that were written out before a comparison, and are sent after it
         self._is_taking_over = False  # after a comparison; a handler may make a call then
         self._comparison: Request | None = None  # of the documents, after a reconnection
         self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
@@ -527,6 +528,7 @@ class SyncEngine:
                 self._recovery.give_up(None, ())
             return False
         self._take_note_of_outage(removing=True)
+        self._overtaken.update(self._echoes)
         requests, reply = self._recovery.doubted(), self._unclear_reply
         if not requests:
             self._resume((), (), self._judge.losses)
@@ -596,7 +598,10 @@ class SyncEngine:
             if request.ask is Ask.PATCH or (request.ask is Ask.PUSH and self._document is not None):
                 # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
                 self._conflicts.doubt_everything()
-        elif reply is not None and request.on_answer is not None:
+        elif request in self._overtaken:
+            self._conflicts.doubt_everything()  # it has what was here before the server's values were taken over
+        self._overtaken.discard(request)
+        if reply is not None and error is None and request.on_answer is not None:
             try:
                 request.on_answer(reply)
             except Exception as failure:
@@ -635,6 +640,7 @@ class SyncEngine:
         self._conflicts.clear()
         self._investigations.clear()
         self._comparison = self._starting_over = None
+        self._overtaken.clear()
         self._judge.clear()
         for request in unanswered:
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))

@@ -348,3 +348,20 @@ def test_an_interruption_while_the_server_s_document_is_taken_over_is_made_up_fo
     assert (script.slider.start, script.slider.end, script.slider.title) == (-1, 8, "theirs")
     assert len(script.recoveries) == 1
     assert script.engine.is_settled
+
+
+def test_a_push_that_was_not_sent_before_a_comparison_is_followed_by_a_question() -> None:
+    """It has what was here before, and the document has the server's values by then."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    pushed = script.contents()
+    push = script.engine.push(script.document)
+    theirs = script.contents()
+    theirs.content["doc"]["title"] = "theirs"
+    script.come_back(theirs)
+    assert script.document.title == "theirs"
+    script.engine.handle(Answered((push,), Ok("s", "r")))
+    assert script.posted[-1].ask is Ask.PULL
+    script.engine.handle(Answered((script.posted[-1],), pushed))
+    assert script.document.title == pushed.content["doc"]["title"]
+    assert script.engine.is_settled

@@ -120,7 +120,6 @@ class Client:
         def answer(attr: str, old: str, new: str) -> None:
             if not new.startswith(self.side.label):
                 div.name = f"{self.side.label} saw {new}"
-                self.edit(Edit("stream"))
 
         div.on_change("text", answer)
 
