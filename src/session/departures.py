@@ -206,6 +206,11 @@ def refers_to_strangers(document: Document, events: list[Any]) -> bool:
     defined: set[str] = set()
     referred: set[str] = set()
     for event in events:
+        match event.get("model"):
+            # Its own change may write it out, as where a model is a tag of itself, and cannot be applied all the same.
+            case {"id": str(changed)} as reference if len(reference) == 1 and changed not in defined:
+                if cast(Any, changed) not in document.models:
+                    return True
         # Columns hold no models.
         for node in objects(event["model"] if event.get("kind") in _COLUMN_EVENTS else event):
             identity = node.get("id")

@@ -232,6 +232,16 @@ def test_a_handler_can_wait_for_the_server_while_the_documents_are_compared() ->
     assert settled == [True]
 
 
+def test_a_change_of_a_model_that_is_not_here_and_that_it_writes_out_itself_is_asked_for() -> None:
+    """As of a model that is its own tag, and has gone before a server that held its changes could tell of it."""
+    script = pushed()
+    model = {"type": "object", "name": "Div", "id": "gone", "attributes": {"tags": [{"id": "gone"}]}}
+    script.receive({"kind": "ModelChanged", "model": {"id": "gone"}, "attr": "tags", "new": [model]})
+    settle(script, pulls(script)[0], script.contents())
+    assert script.troubles == []
+    assert script.engine.is_settled
+
+
 def test_a_patch_of_what_has_no_rows_is_an_error() -> None:
     script = pushed()
     script.document.add_root(figure(extra_x_ranges={"other": Range1d()}))
