@@ -38,7 +38,6 @@ def are_plain(document: Document, events: list[Any]) -> bool:
     return True
 
 
-@lru_cache(_PROPERTIES)
 def may_hold_models(kind: type[Model], attr: str) -> bool:
     """Say whether a property may have models in its values. One that is unknown here, or an alias, may.
 
@@ -46,4 +45,9 @@ def may_hold_models(kind: type[Model], attr: str) -> bool:
         kind: The class of the model.
         attr: The name of the property.
     """
+    return _may_hold_models(cast(Any, kind), attr)  # mypy takes Bokeh 4's classes of models for unhashable
+
+
+@lru_cache(_PROPERTIES)
+def _may_hold_models(kind: Any, attr: str) -> bool:
     return bool(getattr(kind.lookup(attr, raises=False), "has_ref", True))
