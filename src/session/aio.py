@@ -77,7 +77,8 @@ class AsyncClientSession:
         on_disconnect: Called with the `ConnectionLost` when the connection was lost and another one is being sought.
         on_reconnect: Called with a `Reconnection` when the session is connected again and its document is the server's.
         max_inbox_size: How many bytes of changes from the server may wait, in a blocking session without `io_loop`,
-            until a call looks at them. Beyond that the connection is closed, and the next call raises an `InboxFull`.
+            until a call looks at them, with those of yours that it has answered behind them. Beyond that the connection
+            is closed, and the next call raises an `InboxFull`.
 
     Raises:
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
@@ -436,6 +437,7 @@ class AsyncClientSession:
             WaitTimeout: The predicate did not hold in time.
             PatchRejected: The server rejected a change.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            UsageError: The session belongs to the process that this one is a fork of.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
         """
@@ -466,6 +468,7 @@ class AsyncClientSession:
         Raises:
             PatchRejected: The server rejected a change.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            UsageError: The session belongs to the process that this one is a fork of.
             ConnectionLost: The connection was lost with changes unconfirmed.
         """
 
@@ -514,7 +517,7 @@ class AsyncClientSession:
             self._trouble.note(
                 SessionClosed(
                     f"the session was closed before the server confirmed {len(unconfirmed)} changes: "
-                    f"{some_of(unconfirmed)}",
+                    + some_of(unconfirmed),
                     unconfirmed=unconfirmed,
                 )
             )

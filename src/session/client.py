@@ -293,6 +293,7 @@ class ClientSession:
             WaitTimeout: The predicate did not hold in time. It is a TimeoutError.
             PatchRejected: The server rejected a change.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            UsageError: The session belongs to the process that this one is a fork of.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
         """
@@ -306,6 +307,7 @@ class ClientSession:
         Raises:
             PatchRejected: The server rejected a change.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
+            UsageError: The session belongs to the process that this one is a fork of.
             ConnectionLost: The connection was lost with changes unconfirmed.
         """
         try:

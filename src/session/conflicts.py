@@ -212,6 +212,7 @@ class Conflicts:
             if ours and next(reversed(ours.values())) > made:
                 self._doubts.add(key)
 
+    @_locked
     def doubt_everything(self) -> None:
         """Put the whole document in doubt, because changes of the server may never have reached us."""
         self._everything_doubted = True

@@ -16,6 +16,7 @@ from bokeh.core.serialization import Serialized, Serializer
 from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, ColumnsStreamedEvent, ModelChangedEvent
 
 from ..protocol import Buffer
+from .plain import PLAIN
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -27,7 +28,6 @@ __all__ = ["Encoded", "describe_wire_event", "encode_columns", "encode_document"
 
 _MAX_SAFE_INT = 2**53 - 1
 _TEXT = frozenset({str, bool, type(None)})
-_PLAIN = _TEXT | {int, float}
 _COLUMN_EVENTS = frozenset({ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent})
 
 
@@ -110,7 +110,7 @@ def _all_plain(values: list[Any]) -> bool:
         return all(map(isfinite, values))
     if kinds == {int}:
         return bool(min(values) > -_MAX_SAFE_INT and max(values) <= _MAX_SAFE_INT)
-    return kinds <= _PLAIN and all(map(_is_plain, values))
+    return kinds <= PLAIN and all(map(_is_plain, values))
 
 
 def encode_event(document: Document, event: DocumentPatchedEvent, acquaintance: Acquaintance) -> Encoded:

@@ -214,12 +214,9 @@ def _fitting(
         return numbers
     name = next(iter(here))
     rows = [len(event["data"][name]) for event in streams]
-    missing = len(here[name]) - len(theirs[name])
-    return [
-        count
-        for count, gone in zip(numbers, itertools.accumulate(rows, initial=0), strict=False)
-        if sum(rows) - gone == missing
-    ]
+    surplus = len(theirs[name]) + sum(rows) - len(here[name])
+    before = itertools.accumulate(rows, initial=0)
+    return [count for count, gone in zip(numbers, before, strict=False) if gone == surplus]
 
 
 def _latest(found: frozenset[int]) -> frozenset[int]:

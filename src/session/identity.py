@@ -21,6 +21,7 @@ from bokeh.model.util import visit_immediate_value_references, visit_value_and_i
 from bokeh.util.serialization import make_globally_unique_id
 
 from .errors import DuplicateModelId
+from .plain import PLAIN
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Acquaintance", "defined_ids"]
 
 _DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
-_PLAIN = frozenset({str, int, float, bool, type(None)})
 _COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
 
 
@@ -173,7 +173,7 @@ class Acquaintance:
         match event:
             case RootAddedEvent(model=model):
                 self._introduce(document, _reachable(model))
-            case ModelChangedEvent(new=value) if type(value) not in _PLAIN:
+            case ModelChangedEvent(new=value) if type(value) not in PLAIN:
                 self._introduce(document, _reachable(value))
 
     def _introduce(self, document: Document, models: Iterable[Model]) -> None:

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.model import Model
 
-__all__ = ["are_plain", "may_hold_models"]
+__all__ = ["PLAIN", "are_plain", "may_hold_models"]
 
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""The types of values that are no container and hold nothing."""
+
 _PROPERTIES = 4096  # more than Bokeh's models have
 
 
@@ -26,7 +28,7 @@ def are_plain(document: Document, events: list[Any]) -> bool:
     """
     by_id = document.models.get_by_id
     for event in events:
-        if type(event) is not dict or event.get("kind") != "ModelChanged" or type(event.get("new", ...)) not in _PLAIN:
+        if type(event) is not dict or event.get("kind") != "ModelChanged" or type(event.get("new", ...)) not in PLAIN:
             return False
         reference, attr = event.get("model"), event.get("attr")
         if type(reference) is not dict or len(reference) != 1 or type(attr) is not str:
