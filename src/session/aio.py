@@ -583,7 +583,8 @@ class AsyncClientSession:
             give_up=weakly(self._give_up),
             doubted=lambda: doubted() or (),
             drop_changes=lambda push: drop_changes(push) or (),
-            recovered=weakly(self._recovered),
+            reached=weakly(self._reached),
+            recovered=weakly(self._trouble.tell_reconnection),
         )
 
     def _give_up(self, failure: Exception | None, changes: tuple[str, ...]) -> None:
@@ -598,9 +599,8 @@ class AsyncClientSession:
         assert self._channel is not None
         return self._channel.drop_changes(push)
 
-    def _recovered(self, reconnection: Reconnection) -> None:
+    def _reached(self) -> None:
         self._disconnection = None
-        self._trouble.tell_reconnection(reconnection)
 
     def _options(self) -> ConnectionOptions:
         urls.check_websocket_url(self._url)

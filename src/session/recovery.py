@@ -23,6 +23,8 @@ class Recovery:
         doubted: Gives the changes that the server may have or not.
         drop_changes: Takes back all changes that are not answered, because a push carries them, and a push before it
             that was never sent.
+        reached: Told when nothing keeps a call from being sent any more, which a handler may make while the server's
+            document is taken over.
         recovered: Told when the document is the server's again.
     """
 
@@ -30,4 +32,5 @@ class Recovery:
     give_up: Callable[[Exception | None, tuple[str, ...]], None]
     doubted: Callable[[], Group]
     drop_changes: Callable[[Request | None], Group]
+    reached: Callable[[], None]
     recovered: Callable[[Reconnection], None]

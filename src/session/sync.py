@@ -506,9 +506,10 @@ class SyncEngine:
             if self._comparison is request:
                 self._conflicts.end_comparing()
                 goes_on = self._compare(inbound, document, answer)
-                self._comparison = self._unclear_reply = None
-                if goes_on:
-                    self._recovered(inbound, pushed=False)
+                if self._comparison is request:  # unless the connection was lost again, in a call of a handler
+                    self._comparison = self._unclear_reply = None
+                    if goes_on:
+                        self._recovered(inbound, pushed=False)
 
         fence.on_answer, request.on_answer = ask, compare
         self._comparison = fence
@@ -541,6 +542,7 @@ class SyncEngine:
                 self._judge.judge(requests, reply, evidence, found)
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
         self._is_taking_over = True
+        self._recovery.reached()
         try:
             self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
         finally:
@@ -580,6 +582,7 @@ class SyncEngine:
 
     def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
         assert self._recovery is not None
+        self._recovery.reached()
         self._recovery.recovered(Reconnection(attempts=inbound.attempts, seconds=inbound.seconds, pushed=pushed))
 
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:

@@ -178,6 +178,32 @@ def test_on_reconnect_can_make_calls(call: str, long_server: LiveServer, cutter:
     play(Face("blocking", "tornado"), scenario)
 
 
+@pytest.mark.parametrize("call", ["connect", "force_roundtrip", "pull", "push"])
+def test_a_handler_can_make_calls_while_what_was_changed_meanwhile_is_taken_over(
+    call: str, long_server: LiveServer, cutter: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        log, made = Log(), []
+
+        def make(attr: str, old: object, new: object) -> None:
+            getattr(session, call)()
+            made.append(new)
+
+        session: Any = await face.pull(url=cutter.url(APP), **log.options)
+        model(session.document, "slider").on_change("value", make)
+        cutter.block()
+        cutter.drop()
+        await do(session.wait_for(lambda: log.losses, DEADLINE))
+        await face.edit(long_server, session, lambda there: setattr(model(there, "slider"), "value", 4), APP)
+        cutter.unblock()
+        await do(session.wait_for(lambda: made and log.returns, DEADLINE))
+        await assert_equal(long_server, session)
+        assert made == [4]
+        assert not log.errors
+
+    play(Face("blocking", "tornado"), scenario)
+
+
 @pytest.mark.parametrize("arrives", [True, False], ids=["arrived", "not-arrived"])
 def test_changes_in_doubt_are_applied_once(
     arrives: bool, some_face: Face, long_server: LiveServer, cutter: FaultProxy

@@ -37,6 +37,7 @@ class Scripted:
             give_up=lambda failure, changes: self.given_up.append((failure, changes)),
             doubted=lambda: self.doubted,
             drop_changes=self.drop_changes,
+            reached=lambda: None,
             recovered=self.recoveries.append,
         )
         self.schedule = Mock()

@@ -203,6 +203,38 @@ def test_the_echo_of_a_push_that_is_sent_again_begins_anew() -> None:
     assert script.troubles == []
 
 
+def test_what_a_push_that_is_sent_again_overwrites_is_not_heard_of() -> None:
+    script = Scripted()
+    value = script.slider.value
+    script.receive({"kind": "RootAdded", "model": {"id": script.document.roots[0].id}})
+    script.lose()
+    script.engine.handle(Reconnected(1, 0.0, True, True))
+    script.receive({"kind": "ModelChanged", "model": {"id": script.slider.id}, "attr": "value", "new": 5})
+    assert script.slider.value == value
+
+
+def test_a_second_loss_in_a_handler_while_the_server_s_document_is_taken_over_is_compared_as_well() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    losses = iter([2])
+
+    def lose(attr: str, old: object, new: object) -> None:
+        for number in losses:
+            script.lose(number)
+            script.reconnect()
+
+    script.slider.on_change("end", lose)
+    there = Document.from_json(script.contents().content["doc"])
+    cast(Any, there.roots[1]).end = 8
+    content = PullDocReply("s", "r", json.loads(bytes(encode_document(there).content)))
+    script.come_back(content)
+    assert script.recoveries == []
+    script.answer(Ok("s", "r"))
+    script.answer(content)
+    assert len(script.recoveries) == 1
+    assert script.engine.is_settled
+
+
 def test_what_a_refused_push_has_left_in_doubt_is_named_and_holds_nothing_up() -> None:
     script = Scripted()
     script.slider.value = 2
