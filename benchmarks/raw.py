@@ -115,6 +115,10 @@ class Requests:
         """SERVER-INFO-REQ, or SYNC."""
         return _bytes(self._connection.roundtrip())
 
+    def round_trip_frames(self) -> list[str]:
+        """The same as the frames of one message, for a library to write."""
+        return [str(frame) for frame in self._connection.roundtrip().frames]
+
     def patch(self, events: Sequence[Any]) -> bytes:
         """PATCH-DOC."""
         return _bytes(self._connection.patch_doc({"events": events}))
