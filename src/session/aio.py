@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +28,10 @@ from .loop_runner import LoopRunner
 from .reconnecting import Reconnect, Reconnection, checked_policy
 from .recovery import Recovery
 from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reply, Request
-from .runner import Runner, is_over
+from .runner import Runner, is_over, run_to_end
 from .show import BrowserTarget, open_page
 from .sync import SyncEngine
-from .trouble import Trouble
+from .trouble import Trouble, note_failed_close
 
 if TYPE_CHECKING:
     from bokeh.client.states import ErrorReason
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClientSession"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class AsyncClientSession:
@@ -146,7 +150,7 @@ class AsyncClientSession:
             None if self._policy is None else self._recovery(self._policy),
         )
         self._runner.connect_to(weakly(self._handle), weakly(self._trouble.note_callback))
-        self._lifeline = Lifeline(self._engine)
+        self._lifeline = Lifeline(self._id, self._engine)
         self._finalizer = weakref.finalize(self, self._lifeline.cut)
         self._channel: Channel | None = None
         self._turn = asyncio.Lock()  # connect, pull and push one at a time
@@ -155,6 +159,7 @@ class AsyncClientSession:
         self._disconnection: ConnectionLost | None = None  # while another connection is being sought
         self._loss_raised = False
         self._closed = False
+        self._finished_by: int | None = None  # the thread that ends the interpreter, which those end with that wait
         self._server_info: dict[str, Any] | None = None
 
     async def __aenter__(self) -> Self:
@@ -168,7 +173,7 @@ class AsyncClientSession:
         except Exception as trouble:
             if error is None:
                 raise
-            error.add_note(f"Closing the session also failed: {trouble}")
+            note_failed_close(error, trouble)
 
     @property
     def connected(self) -> bool:
@@ -269,14 +274,14 @@ class AsyncClientSession:
         reason = close_reason(why)
         if self._closed:
             return
-        if self._runner.is_dead or self._lifeline.is_inherited:
+        if self._lifeline.is_inherited:  # it is the parent process's to close
             self._closed = True
-            if (
-                self._channel is not None and not self._lifeline.is_inherited
-            ):  # then it is the parent process's to close
-                self._channel.drop()
             self._engine.detach()
             self._finalizer.detach()
+            return
+        if self._runner.is_dead:
+            self._drop()
+            self._trouble.raise_first()
             return
         self._runner.check()
         self._runner.pump()
@@ -482,6 +487,42 @@ class AsyncClientSession:
         if self._loss is not None and self._loss.unconfirmed:
             self._raise_loss(self._loss)
 
+    def finish(self, begun: float) -> None:
+        """Deliver what is not, since the interpreter ends and no call will come. Of a session without `io_loop` alone.
+
+        Args:
+            begun: When the end began, on the monotonic clock: all sessions together take no longer than the one that
+                waits longest.
+        """
+        if self._closed or self._lifeline.is_inherited:
+            return
+        self._close_timeout = max(0.0, self._close_timeout - (time.monotonic() - begun))
+        try:
+            self._runner.pump()
+            self._engine.let_go_of_held()
+            if self._loss is None and self._channel is not None and self._channel.is_delivered:
+                self._closed, self._finished_by = True, threading.get_ident()
+                self._engine.detach()
+                self._finalizer.detach()
+                self._trouble.raise_first()
+            else:
+                run_to_end(self.close("the program has ended"))
+        except Exception as error:
+            _log.error("session %s was not closed before the interpreter ended: %s", self._id, error)
+
+    def _drop(self) -> None:
+        """Close without a loop to do it on; what the server has not confirmed is lost."""
+        self._closed = True
+        try:
+            self._engine.let_go_of_held()
+            unconfirmed = () if self._channel is None else self._channel.unconfirmed
+            if self._channel is not None:
+                self._channel.drop()
+            self._note_undelivered(unconfirmed)
+        finally:
+            self._engine.detach()
+            self._finalizer.detach()
+
     async def _hang_up(self, reason: str) -> tuple[str, ...]:
         """Wait until the server has answered all changes, close the connection, and give those it has not confirmed."""
         self._closed = True
@@ -550,7 +591,7 @@ class AsyncClientSession:
         )
         try:
             await self._runner.perform(channel.open())
-            self._runner.adopt(channel)
+            self._runner.adopt(channel, weakly(self.finish))
             self._channel = self._lifeline.channel = channel
         except ConnectError as error:
             self._connect_error = error
@@ -693,7 +734,7 @@ class AsyncClientSession:
         if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):
             self._loss, self._disconnection = inbound.error, None
             # Once raised it has this session in its traceback, and the channel keeps it.
-            self._lifeline.channel = None
+            self._lifeline.channel, self._lifeline.lost = None, inbound.error.unconfirmed
         self._engine.handle(inbound)
         if isinstance(inbound, Disconnected):
             self._disconnection = inbound.error
@@ -712,7 +753,7 @@ class AsyncClientSession:
 
     def _check_state(self) -> None:
         self._trouble.raise_first()
-        if self._closed:
+        if self._closed and self._finished_by in (None, threading.get_ident()):
             raise SessionClosed("the session was closed. Make a new one to go on.")
         if self._loss is not None:
             self._raise_loss(self._loss)
@@ -729,7 +770,7 @@ class AsyncClientSession:
             loss.add_note(f"Letting go of what was held back failed: {type(error).__name__}: {error}")
         complete = describe_late(loss, self._engine.late_changes)
         self._engine.detach()
-        self._loss_raised = True
+        self._loss_raised, self._lifeline.lost = True, ()
         return complete
 
     def _require_connection(self) -> Channel:

@@ -12,6 +12,7 @@ from .client import ClientSession
 from .credentials import checked_id, new_session_id
 from .options import SessionOptions
 from .show import BrowserTarget, open_page
+from .trouble import note_failed_close
 from .urls import page_url, server_url, websocket_url
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class OpeningSession:
             try:
                 await self._session.close("could not be opened")
             except Exception as trouble:
-                error.add_note(f"Closing the session also failed: {trouble}")
+                note_failed_close(error, trouble)
             raise
         return self._session
 
@@ -215,5 +216,5 @@ def _or_close(session: ClientSession, open_it: Any) -> None:
         try:
             session.close("could not be opened")
         except Exception as trouble:
-            error.add_note(f"Closing the session also failed: {trouble}")
+            note_failed_close(error, trouble)
         raise

@@ -203,12 +203,16 @@ class Channel:
             self._loop.call_soon_threadsafe(self._give_up, failure, changes)
 
     def _give_up(self, failure: Exception | None, changes: tuple[str, ...]) -> None:
-        unconfirmed = (*changes, *(change for request in self._outbox.requests() for change in request.changes))
-        self._end(describe_forgotten(self._options.url, failure, unconfirmed))
+        self._end(describe_forgotten(self._options.url, failure, (*changes, *self.unconfirmed)))
         if self._reconnecting is not None:
             self._reconnecting.cancel()  # the connection that was compared is lost already
         if self._link is not None:
             self._link.abort()
+
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """The changes that the server has not confirmed, oldest first, each as a short text. Any thread may ask."""
+        return tuple(change for request in self._outbox.requests() for change in request.changes)
 
     @property
     def is_delivered(self) -> bool:

@@ -20,6 +20,7 @@ from .options import SessionOptions
 from .runner import run_to_end
 from .show import BrowserTarget
 from .thread_runner import ThreadRunner
+from .trouble import note_failed_close
 
 if TYPE_CHECKING:
     from bokeh.client.states import ErrorReason
@@ -102,7 +103,7 @@ class ClientSession:
         except Exception as trouble:
             if error is None:
                 raise
-            error.add_note(f"Closing the session also failed: {trouble}")
+            note_failed_close(error, trouble)
 
     @property
     def connected(self) -> bool:

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from .requests import Key
 
-__all__ = ["Acquaintance", "defined_ids"]
+__all__ = ["Acquaintance", "defined_ids", "is_generated"]
 
 _DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 _COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
+_UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # made by Bokeh as well, or here
 
 
 class Acquaintance:
@@ -218,6 +219,15 @@ def _reachable(value: Any) -> set[Model]:
             found.add(model)
             visit_immediate_value_references(model, waiting.append)
     return found
+
+
+def is_generated(identity: str) -> bool:
+    """Say whether no two models of one process can have an id, because it was not chosen by a program.
+
+    Args:
+        identity: The id.
+    """
+    return bool(_COUNTED.fullmatch(identity) or _UNIQUE.fullmatch(identity))
 
 
 def defined_ids(content: Any) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -9,24 +10,34 @@ from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from .channel import Channel
+from .endings import some_of
 from .sync import SyncEngine
 
 __all__ = ["Lifeline", "weakly"]
 
 R = TypeVar("R")
 
+_log = logging.getLogger(__name__)
+
 
 class Lifeline:
     """Holds a session's connection, so that it can be dropped when the session is gone.
 
     Args:
+        session_id: Names the session in the log.
         engine: The session's engine, which lets go of the document then.
+
+    Attributes:
+        channel: The session's connection, None when there is none to drop.
+        lost: The changes that were lost with the connection, until the program has been told.
     """
 
-    def __init__(self, engine: SyncEngine) -> None:
+    def __init__(self, session_id: str, engine: SyncEngine) -> None:
+        self._session_id = session_id
         self._engine = engine
         self._pid = os.getpid()
         self.channel: Channel | None = None
+        self.lost: tuple[str, ...] = ()
 
     @property
     def is_inherited(self) -> bool:
@@ -34,15 +45,27 @@ class Lifeline:
         return os.getpid() != self._pid
 
     def cut(self) -> None:
-        """Let go of the document, and drop the connection if it is open and our own."""
+        """Let go of the document, and drop the connection if it is open and our own.
+
+        No call can say any more what that costs, so the log does.
+        """
         if self.is_inherited:
             return
+        lost = (*self.lost, *self._engine.late_changes)
         self._engine.detach()
         if self.channel is not None and (self.channel.is_open or self.channel.is_reconnecting):
             warnings.warn(
                 "a session was not closed: call close() or use it as a context manager", ResourceWarning, stacklevel=2
             )
+            lost += self.channel.unconfirmed
             self.channel.drop()
+        if lost:
+            _log.error(
+                "session %s was not closed, and the server has not confirmed %d changes: %s",
+                self._session_id,
+                len(lost),
+                some_of(lost),
+            )
 
 
 def weakly(method: Callable[..., R]) -> Callable[..., R | None]:

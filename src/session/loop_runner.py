@@ -63,7 +63,7 @@ class LoopRunner:
         self._loop = asyncio.get_running_loop()
         return await coroutine
 
-    def adopt(self, channel: Channel) -> None:
+    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> None:
         """Do nothing: the loop's owner ends the loop."""
 
     def deliver(self, inbound: Inbound) -> None:

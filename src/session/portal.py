@@ -11,8 +11,9 @@ import concurrent.futures
 import importlib.util
 import os
 import threading
+import time
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from .channel import Channel
@@ -69,7 +70,7 @@ class Portal:
     def __init__(self) -> None:
         self._loop = _new_event_loop()
         self._pid = os.getpid()
-        self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+        self._channels: weakref.WeakKeyDictionary[Channel, Callable[[float], object]] = weakref.WeakKeyDictionary()
         self._thread = threading.Thread(target=self._run, name="bokehwire", daemon=True)
         self._thread.start()
 
@@ -84,13 +85,15 @@ class Portal:
                 cls._current = portal = Portal()
             return portal
 
-    def watch(self, channel: Channel) -> None:
+    def watch(self, channel: Channel, finish: Callable[[float], object]) -> None:
         """Make sure that a channel which its session never closes does not outlive the interpreter's exit.
 
         Args:
             channel: A channel that lives on this portal's loop. It is not kept alive.
+            finish: Called at the exit, in the thread that exits, before the channel is dropped; with the moment, on the
+                monotonic clock, at which the exit began.
         """
-        self._channels.add(channel)
+        self._channels[channel] = finish
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the portal's loop and wait for it in the calling thread.
@@ -126,9 +129,13 @@ class Portal:
 
     @classmethod
     def _stop_current(cls) -> None:
-        portal, cls._current = cls._current, None
+        portal = cls._current
         if portal is None or portal._pid != os.getpid() or portal._loop.is_closed():
             return
+        begun = time.monotonic()
+        for finish in list(portal._channels.values()):
+            finish(begun)
+        cls._current = None
         asyncio.run_coroutine_threadsafe(portal._abort_all(), portal._loop).result(_JOIN_TIMEOUT)
         portal._loop.call_soon_threadsafe(portal._loop.stop)
         portal._thread.join(_JOIN_TIMEOUT)

@@ -10,6 +10,7 @@ from bokeh.core.serialization import SerializationError, Serializer
 from bokeh.models.sources import ColumnarDataSource
 
 from .changes import ROOTS, TITLE
+from .identity import defined_ids, is_generated
 from .plain import may_hold_models
 from .wire_objects import comparable, decoded, objects
 
@@ -64,16 +65,23 @@ class Snapshot:
                 found.update((identity, name) for name in names)
         return frozenset(found)
 
-    def continues(self, document: Document, unanswered: Group) -> bool:
+    def continues(self, document: Document, shared: Iterable[Model], unanswered: Group) -> bool:
         """Say whether this can be the document of the session that a document was kept equal to.
 
-        A server that has made a new session under the same id has made new models, whose ids it has counted on. If it
-        was restarted, ids may come again, but then hardly ever for the same kinds of models in the same places.
+        A server that has made a new session under the same id has made new models, whose ids it has counted on; the
+        application may have chosen some ids itself, which come again. If the server was restarted, counted ids may come
+        again as well, but then hardly ever for the same kinds of models in the same places.
 
         Args:
             document: The document here.
-            unanswered: The changes of its roots that the server may not have.
+            shared: Its models that have been sent or have arrived.
+            unanswered: The changes that the server may not have.
         """
+        generated = {str(model.id) for model in shared if is_generated(model.id)}
+        if generated and generated.isdisjoint(self._definitions):
+            brought_in = defined_ids([decoded(request.content) for request in unanswered])
+            if not generated <= brought_in:
+                return False
         added = {event["model"]["id"] for event in _root_events(unanswered, "RootAdded")}
         removed = {event["model"]["id"] for event in _root_events(unanswered, "RootRemoved")}
         expected = {str(root.id) for root in document.roots} - added | removed
@@ -213,7 +221,7 @@ def _has(model: Model, attr: str, value: Any, buffers: Sequence[Buffer], known: 
 
 
 def _root_events(requests: Group, kind: str) -> list[dict[str, Any]]:
-    events = (decoded(request.content) for request in requests)
+    events = (decoded(request.content) for request in requests if request.key == ROOTS)
     return [event for event in events if event["kind"] == kind]
 
 

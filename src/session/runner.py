@@ -49,8 +49,14 @@ class Runner(Protocol):
     async def perform(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop that carries the connection."""
 
-    def adopt(self, channel: Channel) -> None:
-        """Take note of a channel that lives on the loop."""
+    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> None:
+        """Take note of a channel that lives on the loop.
+
+        Args:
+            channel: The channel.
+            finish: What to call when the interpreter ends, where the loop still runs then, with the moment (on the
+                monotonic clock) at which the end began.
+        """
 
     def deliver(self, inbound: Inbound) -> None:
         """Hand on what arrived. Called on the loop that carries the connection."""

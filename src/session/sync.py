@@ -21,7 +21,7 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import ROOTS, classify, may_place, replaced
+from .changes import classify, may_place, replaced
 from .columns import SentColumns, complete_sent
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -522,7 +522,8 @@ class SyncEngine:
             raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
         snapshot = Snapshot(answer.content)
         forgotten = self._starting_over is not None or not inbound.same_process
-        if forgotten or not snapshot.continues(document, self._conflicts.unanswered(ROOTS)):
+        shared = self._acquaintance.shared(document)
+        if forgotten or not snapshot.continues(document, shared, self._conflicts.all_unanswered()):
             if self._recovery.push_into_new_session:
                 self._start_over(inbound, document)
             else:

@@ -67,9 +67,9 @@ class ThreadRunner:
         """Run a coroutine on the portal's loop, and block until it is done."""
         return Portal.current().run(coroutine)
 
-    def adopt(self, channel: Channel) -> None:
-        """Have the portal drop the channel at the interpreter's exit."""
-        Portal.current().watch(channel)
+    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> None:
+        """Have the portal finish the session and drop the channel at the interpreter's exit."""
+        Portal.current().watch(channel, finish)
 
     def deliver(self, inbound: Inbound) -> None:
         """Keep what arrived until the document's thread looks."""

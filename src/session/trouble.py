@@ -9,7 +9,7 @@ from typing import TypeVar
 from .errors import ConnectionLost
 from .reconnecting import Reconnection
 
-__all__ = ["Trouble"]
+__all__ = ["Trouble", "note_failed_close"]
 
 T = TypeVar("T")
 
@@ -101,3 +101,16 @@ class Trouble:
             callback(news)
         except Exception:
             _log.exception("the %s callback of session %s raised", name, self._session_id)
+
+
+def note_failed_close(error: BaseException, trouble: Exception) -> None:
+    """Add to what has ended the block of a session that closing it failed as well.
+
+    Args:
+        error: What the block has raised.
+        trouble: What `close` has raised.
+    """
+    text = f"Closing the session also failed: {trouble}"
+    error.add_note(text)
+    if not isinstance(error, Exception | KeyboardInterrupt):  # as sys.exit and a cancellation, whose notes nobody sees
+        _log.error(text)

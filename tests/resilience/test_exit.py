@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 
@@ -12,9 +13,9 @@ import pytest
 
 from bokehwire import UsageError, pull_session
 
-from ..apps import model
+from ..apps import JOINED_FAILS_AT, model
 from ..live import DEADLINE, LiveServer
-from ..processes import ROOT
+from ..processes import ROOT, ServerProcess
 from .exchange import APP
 
 # Each ends without closing; {url} and {transport} are filled in.
@@ -39,7 +40,6 @@ PROGRAMS = {
         async def main():
             global session
             session = await bokehwire.async_pull_session(url={url!r}, transport={transport!r})
-            session.document.title = "changed"
         asyncio.run(main())
     """,
     "a thread that waits": """
@@ -65,13 +65,111 @@ PROGRAMS = {
 @pytest.mark.parametrize("transport", ["tornado", "aiohttp"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_interpreter_ends_quietly(program: str, transport: str, exchange_server: LiveServer) -> None:
-    source = "import asyncio, atexit, sys, threading, textwrap, bokehwire\n"
-    body = PROGRAMS[program].format(url=exchange_server.url(APP), transport=transport)
-    source += f"exec(textwrap.dedent({body!r}))"
+    assert run(PROGRAMS[program].format(url=exchange_server.url(APP), transport=transport)) == (0, "", "")
+
+
+def run(program: str) -> tuple[int, str, str]:
+    """Runs a program to its end; gives its exit code and what it has printed."""
+    source = "import asyncio, atexit, sys, threading, textwrap, bokehwire\n" + f"exec(textwrap.dedent({program!r}))"
     ended = subprocess.run(
         [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, timeout=3 * DEADLINE, check=False
     )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+# What a program registers comes first or last, as it was registered after its first session or before.
+EXITS = {
+    "no close": "",
+    "a close by atexit": """
+        atexit.register(lambda: session.close())
+    """,
+    "a wait by atexit": """
+        def wait():
+            try:
+                session.wait_for(lambda: False)
+            except bokehwire.SessionClosed:
+                print("closed")
+        atexit.register(wait)
+    """,
+}
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("at_exit", EXITS)
+def test_what_is_under_way_is_delivered_when_the_interpreter_ends(
+    at_exit: str, held: bool, exchange_server: LiveServer
+) -> None:
+    opening = f"""
+        session = bokehwire.pull_session("exit{held}{at_exit}", url={exchange_server.url(APP)!r})
+        source = session.document.get_model_by_name("source")
+        {'session.document.hold("collect")' if held else ""}
+        for number in range(4, 3000):
+            source.stream(dict(x=[number], y=[number]))
+    """
+    ended = run(textwrap.dedent(EXITS[at_exit]) + textwrap.dedent(opening))
+    assert ended == (0, "closed\n" if "wait" in at_exit else "", "")
+    document = exchange_server.session(f"exit{held}{at_exit}", APP).document
+    there = exchange_server.call(lambda: list(model(document, "source").data["x"]))
+    assert there == list(range(3000))
+
+
+@pytest.mark.parametrize("at_exit", ["a close by atexit", "a wait by atexit"])
+def test_a_session_is_closed_for_whoever_comes_after_it(at_exit: str, exchange_server: LiveServer) -> None:
+    opening = f"\nsession = bokehwire.pull_session(url={exchange_server.url(APP)!r})"
+    assert run(textwrap.dedent(EXITS[at_exit]) + opening) == (0, "closed\n" if "wait" in at_exit else "", "")
+
+
+LOST = {
+    "a frozen server": """
+        session = bokehwire.pull_session(url={url!r}, close_timeout=0.2)
+        os.kill({pid}, signal.SIGSTOP)
+        session.document.title = "changed"
+    """,
+    "a loop that has ended": """
+        async def main():
+            global session
+            session = await bokehwire.async_pull_session(url={url!r})
+            session.document.title = "changed"
+        asyncio.run(main())
+    """,
+    "a loop that is closed": """
+        loop = asyncio.new_event_loop()
+        session = bokehwire.pull_session(url={url!r}, io_loop=loop)
+        session.document.title = "changed"
+    """,
+    "sys.exit": """
+        with bokehwire.pull_session(url={url!r}, close_timeout=0.2) as session:
+            os.kill({pid}, signal.SIGSTOP)
+            session.document.title = "changed"
+            sys.exit(0)
+    """,
+    "a session that nobody has": """
+        session = bokehwire.pull_session(url={url!r})
+        os.kill({pid}, signal.SIGSTOP)
+        session.document.title = "changed"
+        del session
+    """,
+}
+
+
+@pytest.mark.parametrize("program", LOST)
+def test_what_is_lost_with_a_session_that_was_not_closed_is_logged(program: str, server_process: ServerProcess) -> None:
+    source = "import os, signal\n" + textwrap.dedent(LOST[program])
+    try:
+        code, printed, logged = run(source.format(url=server_process.url("/slider"), pid=server_process.process.pid))
+    finally:
+        server_process.resume()
+    assert (code, printed, logged.count("title changed to 'changed'")) == (0, "", 1), logged
+
+
+def test_a_rejection_that_no_call_has_raised_is_logged_when_the_interpreter_ends(server_process: ServerProcess) -> None:
+    source = f"""
+        session = bokehwire.pull_session(url={server_process.url("/joined")!r})
+        session.document.get_model_by_name("slider").value = {JOINED_FAILS_AT}
+    """
+    code, printed, logged = run(source)
+    assert (code, printed) == (0, "")
+    assert "rejected" in logged
 
 
 def in_a_fork(function: Callable[[], None]) -> int:

@@ -26,6 +26,7 @@ from tornado.ioloop import IOLoop
 from bokehwire import (
     AsyncClientSession,
     ClientSession,
+    ConnectionLost,
     SessionClosed,
     UsageError,
     async_pull_session,
@@ -227,12 +228,31 @@ def test_a_loop_that_ends_takes_its_sessions_with_it(server: LiveServer, on_loop
         assert not session.connected
         document = session.document
         assert document is not None
-        document.title = "not followed any more"
+        document.title = "too late"
 
         async def close() -> None:
-            await session.close()
+            with pytest.raises(ConnectionLost, match="title changed to 'too late'"):
+                await session.close()
 
         asyncio.run(close())
+        assert not session.connected
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_closing_without_a_loop_names_what_was_not_sent(held: bool, server: LiveServer, on_loop: Face) -> None:
+    loop = asyncio.new_event_loop()
+    session = pull_session(url=server.url("/slider"), transport=on_loop.transport, io_loop=loop)
+    document = session.document
+    assert document is not None
+    if held:
+        document.hold("combine")
+    document.title = "too late"
+    for task in asyncio.all_tasks(loop):  # they end with the loop, and asyncio would complain about that
+        cast(Any, task)._log_destroy_pending = False
+    loop.close()
+    with pytest.raises(SessionClosed if not held else ConnectionLost, match="title changed to 'too late'"):
+        session.close()
+    session.close()
 
 
 def test_a_lost_session_that_is_never_closed_leaves_nothing(own_server: LiveServer, on_loop: Face) -> None:

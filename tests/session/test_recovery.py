@@ -235,6 +235,40 @@ def test_a_second_loss_in_a_handler_while_the_server_s_document_is_taken_over_is
     assert script.engine.is_settled
 
 
+def chosen() -> Slider:
+    """A model whose id a program has chosen."""
+    slider = Slider(start=0, end=1, value=0)
+    cast(Any, slider)._id = "chosen"
+    return slider
+
+
+def test_a_session_made_anew_is_told_by_the_ids_that_its_application_has_not_chosen() -> None:
+    script = Scripted()
+    script.document.add_root(chosen())
+    there = json.dumps(script.contents().content)
+    for push_or_change in list(script.posted):
+        script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
+    for number, model in enumerate(script.document.models):
+        if model.id != "chosen":
+            there = there.replace(model.id, f"p{9000 + number}")
+    script.come_back(PullDocReply("s", "r", json.loads(there)))
+    assert script.given_up == [(None, ())]
+
+
+def test_a_model_that_waits_to_be_sent_does_not_tell_a_session_made_anew() -> None:
+    script = Scripted()
+    script.document.clear()
+    script.document.add_root(chosen())
+    for push_or_change in list(script.posted):
+        script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
+    there = script.contents()
+    script.document.add_root(Slider(start=0, end=1, value=0))
+    script.doubted = (script.posted[-1],)
+    script.come_back(there)
+    assert script.given_up == []
+    assert len(script.recoveries) == 1
+
+
 def test_what_a_refused_push_has_left_in_doubt_is_named_and_holds_nothing_up() -> None:
     script = Scripted()
     script.slider.value = 2
