@@ -338,11 +338,19 @@ class ClientSession:
         return drive(self._loop, coroutine, self._driving)
 
     def _run_in_turn(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        # A handler keeps other threads from handling what arrives, so it must not wait for one that waits for that.
-        if not self._turn.acquire(blocking=not self._runner.is_handling):
+        try:
+            self._take_turn()
+        except BaseException:
             coroutine.close()
-            raise UsageError("another thread is inside connect, pull or push; a handler cannot wait for its turn.")
+            raise
         try:
             return self._run(coroutine)
         finally:
             self._turn.release()
+
+    def _take_turn(self) -> None:
+        if not self._runner.is_handling:
+            self._runner.take(self._turn)
+        # A handler keeps other threads from handling what arrives, so it must not wait for one that waits for that.
+        elif not self._turn.acquire(blocking=False):
+            raise UsageError("another thread is inside connect, pull or push; a handler cannot wait for its turn.")

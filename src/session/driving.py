@@ -71,10 +71,13 @@ def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], tu
         with _Interruption(loop, task) as interruption:
             try:
                 return loop.run_until_complete(task)
-            except asyncio.CancelledError:
-                if interruption.has_come:
-                    raise KeyboardInterrupt from None
-                raise
+            except asyncio.CancelledError as cancelled:
+                if not interruption.has_come:
+                    raise
+                interrupted = KeyboardInterrupt()
+                for note in getattr(cancelled, "__notes__", ()):  # of what the interruption has cost
+                    interrupted.add_note(note)
+                raise interrupted from None
             except BaseException:
                 if not task.done():
                     task.cancel()

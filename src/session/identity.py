@@ -93,6 +93,21 @@ class Acquaintance:
         self._introduce(document, _reachable(document.roots))
         self._untold.clear()
 
+    def introduce_anew(self, document: Document) -> None:
+        """Make sure of the ids of all models of a document that is pushed into a new session of the server.
+
+        The server may be another process, which counts from the beginning: ids that it has not given yet are no use.
+
+        Args:
+            document: The document.
+
+        Raises:
+            DuplicateModelId: Two models have the same id, and the program chose it.
+        """
+        self._known.clear()
+        self.introduce_document(document)
+        self._restless.clear()  # whatever has come back, all is written out
+
     def introduce_held(self, document: Document) -> None:
         """Make sure of the ids of the models that held changes have brought in, before anything received is applied.
 

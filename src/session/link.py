@@ -249,7 +249,8 @@ class Link:
         """Send what is in the outbox, in order. The only place that takes messages from the connection."""
         try:
             while True:
-                while group := self._outbox.take():
+                # What a link takes whose end has been told would be under way for ever.
+                while self._open and (group := self._outbox.take()):
                     try:
                         outgoing = self._encode(group)
                     except LocalProtocolError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -34,6 +35,10 @@ class LoopRunner:
     def is_handling(self) -> bool:
         """Whether the calling thread is inside a handler: no matter, since nothing blocks on this loop."""
         return False
+
+    def take(self, lock: threading.RLock) -> bool:
+        """Wait for a lock: no handler on this loop waits for another thread."""
+        return lock.acquire()
 
     def connect_to(self, handle: Handler, trouble: Trouble) -> None:
         """Say who handles what arrives, and who is told of a callback that raises."""

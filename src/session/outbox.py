@@ -185,6 +185,10 @@ class Outbox:
             The changes that are answered thereby, being part of the push.
         """
         groups = [group for group in self._sent.values() if not group[0].urgent]
+        if any(group[0].ask is Ask.PUSH for group in tuple(self._again)):
+            # Lost once before, and not sent again since. The engine's thread may add groups meanwhile.
+            while self._again:
+                groups.append(self._again.popleft())
         self._losses += 1
         # What the server takes out until there is another connection it does not tell.
         self._arrived += 1

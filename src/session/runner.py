@@ -7,6 +7,7 @@ without ever suspending, while the portal's thread carries the connection.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -31,6 +32,16 @@ class Runner(Protocol):
     @property
     def is_handling(self) -> bool:
         """Whether the calling thread is inside a handler or a document callback, and must not block on another."""
+
+    def take(self, lock: threading.RLock) -> bool:
+        """Wait for a lock that another thread may hold while handlers run.
+
+        Returns:
+            Whether the calling thread has it.
+
+        Raises:
+            UsageError: That thread waits for the calling one.
+        """
 
     def connect_to(self, handle: Handler, trouble: Trouble) -> None:
         """Say who handles what arrives, in the document's thread, and who is told of a callback that raises."""

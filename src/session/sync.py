@@ -483,8 +483,8 @@ class SyncEngine:
     def _reconnect(self, inbound: Reconnected) -> None:
         """Find out what became of the document at the server before anything else is sent."""
         document = self._followed
-        if document is None or inbound.pushing:
-            # There is nothing to compare, or a push overwrites what is there.
+        if document is None or inbound.pushing or (self._document is None and self._starting_over is None):
+            # There is nothing to compare, or a push overwrites what is there, which may not be sent yet.
             self._unclear_reply = None
             self._conflicts.end_comparing()
             self._take_note_of_outage(removing=False)
@@ -570,6 +570,7 @@ class SyncEngine:
             if self._starting_over is not None:  # which another loss has kept from being sent
                 self._echoes.pop(self._starting_over, None)
                 carried = (*self._starting_over.carries, *carried)
+            self._acquaintance.introduce_anew(document)
             request = self._starting_over = self._pushing(document)
             request.carries = carried
         self._conflicts.answered_doubts(self._conflicts.take_doubts())

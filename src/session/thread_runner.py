@@ -6,8 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..protocol import Ok
@@ -17,6 +16,7 @@ from .errors import UsageError
 from .portal import Portal
 from .requests import Answered, Ask, Inbound, Patched
 from .runner import Handler, Trouble
+from .turns import Turns
 
 __all__ = ["ThreadRunner"]
 
@@ -36,14 +36,18 @@ class ThreadRunner:
         self._handled = 0  # of these; counted by whichever thread handles
         self._news = threading.Condition()
         self._handling = threading.RLock()  # what arrives is handled by one thread at a time, in order
-        self._here = threading.local()  # how deep this thread is inside handlers
+        self._turns = Turns()
         self._changes = 0
         self.schedule = CallbackSchedule(time.monotonic, self._wake)
 
     @property
     def is_handling(self) -> bool:
         """Whether the calling thread is inside a handler or a document callback of the session."""
-        return getattr(self._here, "depth", 0) > 0
+        return self._turns.is_inside
+
+    def take(self, lock: threading.RLock) -> bool:
+        """Wait for a lock, unless its holder waits for the calling thread in a handler of another session."""
+        return self._turns.acquire(lock)
 
     def connect_to(self, handle: Handler, trouble: Trouble) -> None:
         """Say who handles what arrives, and who is told of a callback that raises."""
@@ -123,7 +127,7 @@ class ThreadRunner:
         """Handle one thing that arrived, unless another thread handles something until the deadline."""
         if not self._inbox and not self._begun:
             return False
-        if not self._handling.acquire(timeout=-1 if deadline is None else _seconds_until(deadline)):
+        if not self._turns.acquire(self._handling, -1 if deadline is None else _seconds_until(deadline)):
             return False
         try:
             if self.is_handling:  # a handler makes a call, while what it handles is not done
@@ -152,21 +156,13 @@ class ThreadRunner:
         self._begun.clear()
 
     def _handle_inside(self, inbound: Inbound) -> None:
-        with self._inside_handler():
+        with self._turns.inside():
             self._handle(inbound)
 
     def _take(self) -> Inbound:
         inbound = self._inbox.popleft()
         self._handled += _size(inbound)
         return inbound
-
-    @contextmanager
-    def _inside_handler(self) -> Iterator[None]:
-        self._here.depth = getattr(self._here, "depth", 0) + 1
-        try:
-            yield
-        finally:
-            self._here.depth -= 1
 
     def _wake(self) -> None:
         with self._news:
@@ -194,10 +190,14 @@ class ThreadRunner:
 
     def _run_callback(self, entry: DueCallback) -> None:
         try:
-            with self._handling, self._inside_handler():
-                rest = entry.start() if self.schedule.is_current(entry) else None
-                if rest is not None:
-                    _run_here(rest)
+            self._turns.acquire(self._handling)
+            try:
+                with self._turns.inside():
+                    rest = entry.start() if self.schedule.is_current(entry) else None
+                    if rest is not None:
+                        _run_here(rest)
+            finally:
+                self._handling.release()
         except UsageError:
             raise  # the program is told where it waits, not in its log
         except Exception as error:

@@ -241,7 +241,11 @@ class AsgiWebSocket(LibraryWebSocket):
                 left = max(0.0, self._give_up_at - self._loop.time())
             await asyncio.wait({self._task}, timeout=left)
             self._task.cancel()
-            await asyncio.wait({self._task})
+            # What it waits for it may have shielded, as Bokeh's applications do with what they send.
+            _, left_over = await asyncio.wait({self._task}, timeout=self._options.close_timeout)
+            if left_over:
+                log.error("the ASGI application goes on, although its connection has ended and it was cancelled")
+                return
         await asyncio.sleep(0)  # the task's own callbacks
         if self._run.is_stopping:
             await self._run.ended()

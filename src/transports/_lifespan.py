@@ -14,6 +14,8 @@ AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 SHUTDOWN_TIMEOUT = 60.0
 """Seconds that an application's shutdown may take before it is cancelled."""
 
+_GRACE = 5.0  # seconds, for what it does when it is cancelled
+
 log = logging.getLogger(__name__)
 
 
@@ -71,8 +73,10 @@ class Lifespan:
             self._task.add_done_callback(lambda task: reaper.cancel())
 
     async def ended(self) -> None:
-        """Wait until the application has shut down."""
-        await asyncio.wait({self._task})
+        """Wait until the application has shut down, or does not although it was cancelled."""
+        _, left_over = await asyncio.wait({self._task}, timeout=SHUTDOWN_TIMEOUT + _GRACE)
+        if left_over:
+            log.error("the ASGI application goes on, although it was told to shut down and cancelled")
 
     async def _run(self) -> None:
         scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}

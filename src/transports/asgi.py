@@ -30,7 +30,7 @@ class AsgiTransport:
 
     Three of the connection's options have no meaning without a network: ``ssl_context``, ``ping_interval`` and
     ``ping_timeout``. An application that does not end within ``close_timeout`` of being told that the connection has
-    ended is cancelled.
+    ended is cancelled; one that does not end within another ``close_timeout`` after that is left alone, and logged.
 
     Args:
         app: An ASGI 3 application, such as a `bokeh.server.asgi.BokehASGI` (Bokeh 3.10 and newer).

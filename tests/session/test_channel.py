@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import count
 from typing import Any
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ import pytest
 
 from bokehwire import ConnectError, ConnectionLost, PendingLimitExceeded, Reconnect
 from bokehwire.session.channel import Channel
+from bokehwire.session.link import Link
 from bokehwire.session.outbox import Outbox
 from bokehwire.session.requests import Answered, Ask, Change, Inbound, Lost, Reconnected, Request
 from bokehwire.transports import ConnectionClosed, ConnectionOptions
@@ -206,6 +208,35 @@ def test_changes_that_a_push_carries_are_settled_by_a_loss() -> None:
         first.lose()
         await network.until(lambda: "Disconnected" in network.kinds)
         assert network.delivered[0] == Answered((change,), None)
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("ended", ["by the server", "by this side"])
+def test_a_push_is_sent_again_though_the_next_connection_is_lost_before_it(
+    ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_link, opened = Link.open, count()
+
+    async def open_and_fail(link: Link, timeout: float | None) -> None:
+        await open_link(link, timeout)
+        if next(opened) == 1 and ended == "by this side":
+            link.fail(ConnectionClosed(reason="no use"))  # before its writer has begun
+
+    monkeypatch.setattr(Link, "open", open_and_fail)
+
+    async def scenario() -> None:
+        third = Socket()
+        second = Socket(ConnectionClosed(code=1006) if ended == "by the server" else None)
+        network = Network(Socket(refuses=True), second, third)
+        await network.channel.open()
+        network.channel.post(pushing())
+        await network.until(lambda: "Reconnected" in network.kinds)
+        async with asyncio.timeout(DEADLINE):
+            await third.written_to.wait()
+        (reconnected,) = (inbound for inbound in network.delivered if isinstance(inbound, Reconnected))
+        assert reconnected.pushing
         await network.channel.abandon()
 
     play(scenario)

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ from bokehwire import (
     pull_session,
     push_session,
 )
+from bokehwire.session.driving import drive
 
 from ..apps import slider as slider_app
 from ..leaks import SERVER_THREADS, no_leaks
@@ -530,6 +532,57 @@ def test_a_handler_does_not_wait_for_another_threads_turn(server: LiveServer, bl
             thread.join(20)
         assert not thread.is_alive()
         assert "another thread" in str(refused[0])
+
+
+def test_ctrl_c_says_what_the_cancellation_has_cost() -> None:
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.sleep(DEADLINE)
+        except asyncio.CancelledError as cancelled:
+            cancelled.add_note("a change is lost")
+            raise
+
+    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt) as caught:
+        drive(runner.get_loop(), work(), threading.RLock())
+    assert caught.value.__notes__ == ["a change is lost"]
+
+
+@pytest.mark.parametrize("call", ["force_roundtrip", "pull", "wait_for"])
+def test_handlers_that_call_each_others_sessions_in_two_threads_do_not_wait_for_ever(
+    call: str, server: LiveServer
+) -> None:
+    refused: list[UsageError] = []
+    inside = threading.Barrier(2)
+
+    def calling(other: ClientSession) -> Callable[[str, object, object], None]:
+        def handle(attr: str, old: object, new: object) -> None:
+            inside.wait(DEADLINE)
+            try:
+                if call == "wait_for":
+                    other.wait_for(lambda: named(other, "slider").value == 5, DEADLINE)
+                else:
+                    getattr(other, call)()
+            except UsageError as error:
+                refused.append(error)
+
+        return handle
+
+    def set_slider(there: Document) -> None:
+        cast(Any, there.select_one({"type": Slider})).value = 5
+
+    with pull_session(url=server.url("/slider")) as one, pull_session(url=server.url("/slider")) as two:
+        for session, other in ((one, two), (two, one)):
+            named(session, "div").on_change("text", calling(other))
+            server.edit(session.id, set_slider, "/slider")
+        threads = [threading.Thread(target=session.force_roundtrip, daemon=True) for session in (one, two)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2 * DEADLINE)
+        assert not any(thread.is_alive() for thread in threads)
+        assert len(refused) == 1
+        assert "wait for ever" in str(refused[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

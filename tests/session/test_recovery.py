@@ -16,6 +16,7 @@ from bokehwire import ChangesInDoubt, PatchRejected, RequestRefused
 from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
 from bokehwire.session import evidence
 from bokehwire.session.encoding import encode_document
+from bokehwire.session.identity import is_generated
 from bokehwire.session.requests import Answered, Ask, Doubted, Patched, Reconnected
 
 from .scripted import Scripted
@@ -201,6 +202,34 @@ def test_the_echo_of_a_push_that_is_sent_again_begins_anew() -> None:
     script.answer(Ok("s", "r"))
     assert script.document.roots == roots
     assert script.troubles == []
+
+
+def test_nothing_is_compared_while_the_first_push_is_not_sent() -> None:
+    script = Scripted()
+    script.lose()
+    script.reconnect()
+    assert script.asked() == [script.push]
+    assert len(script.recoveries) == 1
+    assert script.resumed == [((), (), 1)]
+
+
+def test_models_that_are_pushed_into_a_new_session_have_ids_that_its_server_cannot_come_to() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    there = Document.from_json(script.contents().content["doc"])
+    theirs = Slider(start=0, end=1, value=0)
+    there.add_root(theirs)
+    event = json.loads(bytes(encode_document(there).content))["doc"]["roots"][-1]
+    script.receive({"kind": "RootAdded", "model": event})
+    root = script.document.roots[-1]
+    assert (root.id, is_generated(root.id)) == (theirs.id, True)
+    push = script.start_over()
+    assert script.document.roots[-1] is root
+    assert root.id != theirs.id
+    assert theirs.id.encode() not in bytes(push.content)
+    root.value = 1  # type: ignore[attr-defined]
+    assert root.id.encode() in bytes(script.posted[-1].content)
+    assert b"object" not in bytes(script.posted[-1].content)
 
 
 def test_what_a_push_that_is_sent_again_overwrites_is_not_heard_of() -> None:

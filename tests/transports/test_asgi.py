@@ -7,13 +7,13 @@ import contextvars
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from bokehwire.testing.conformance.running import connected, options, run, scenario
-from bokehwire.transports import ConnectError, ConnectionClosed, HandshakeRefused, MessageTooBig
+from bokehwire.transports import ConnectError, ConnectionClosed, HandshakeRefused, MessageTooBig, _lifespan
 from bokehwire.transports.asgi import AsgiTransport
 
 URL = "ws://here:5006/app/ws"
@@ -354,6 +354,51 @@ async def test_an_application_that_does_not_end_is_cancelled() -> None:
     await ws.close()
     assert ended == ["cancelled"]
     assert ws.close_code == 1006
+
+
+async def whatever_comes(released: asyncio.Event) -> None:
+    """Goes on although it is cancelled."""
+    while not released.is_set():
+        with suppress(asyncio.CancelledError):
+            await released.wait()
+
+
+@scenario
+async def test_an_application_that_goes_on_although_it_is_cancelled_is_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    released = asyncio.Event()
+
+    async def serve(receive: Any, send: Any) -> None:
+        await accept_and_wait(receive, send)
+        await whatever_comes(released)
+
+    ws = await AsgiTransport(App(serve)).connect(options(URL, close_timeout=0.01))
+    await ws.close()
+    assert "goes on, although its connection has ended" in caplog.text
+    released.set()
+
+
+@scenario
+async def test_a_lifespan_that_goes_on_although_it_is_cancelled_is_left_alone(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_lifespan, "SHUTDOWN_TIMEOUT", 0.01)
+    monkeypatch.setattr(_lifespan, "_GRACE", 0.01)
+    released = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await accept_and_wait(receive, send)
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await whatever_comes(released)
+
+    ws = await AsgiTransport(app).connect(options(URL))
+    await ws.close()
+    assert "goes on, although it was told to shut down" in caplog.text
+    released.set()
 
 
 @scenario
