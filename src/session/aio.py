@@ -623,7 +623,7 @@ class AsyncClientSession:
             push_into_new_session=policy.new_session == "push",
             give_up=weakly(self._give_up),
             doubted=lambda: doubted() or (),
-            drop_changes=lambda push: drop_changes(push) or (),
+            drop_changes=lambda: drop_changes() or (),
             reached=weakly(self._reached),
             recovered=weakly(self._trouble.tell_reconnection),
         )
@@ -636,9 +636,9 @@ class AsyncClientSession:
         assert self._channel is not None
         return self._channel.doubted
 
-    def _drop_changes(self, push: Request | None) -> Group:
+    def _drop_changes(self) -> Group:
         assert self._channel is not None
-        return self._channel.drop_changes(push)
+        return self._channel.drop_changes()
 
     def _reached(self) -> None:
         self._disconnection = None

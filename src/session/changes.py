@@ -105,6 +105,22 @@ def replaced(event: DocumentPatchedEvent) -> Before | None:
     return None
 
 
+def take_back(event: DocumentPatchedEvent, setter: object) -> None:
+    """Undo a change made here that brings models in, by object: two that have the same id cannot be told apart by it.
+
+    Args:
+        event: The change.
+        setter: What the events of the undoing have as their setter.
+    """
+    told: Any = setter
+    if isinstance(event, RootAddedEvent):
+        event.document.remove_root(event.model, told)
+    elif isinstance(event, ModelChangedEvent):
+        before = replaced(event)
+        if before is not None and getattr(event.model, event.attr) is event.new:  # unless it has been held back
+            event.model.set_from_json(event.attr, before.value, setter=told)
+
+
 def replaced_on_the_wire(event: dict[str, Any], buffers: tuple[Buffer, ...]) -> Before | None:
     """Give the value that a change of ours will replace, because the server has changed the same before.
 

@@ -180,16 +180,13 @@ class Channel:
         """The changes that were under way when the connection was lost. Any thread may ask."""
         return self._outbox.doubted
 
-    def drop_changes(self, push: Request | None = None) -> Group:
-        """Forget all changes that are not sent or in doubt, because a push will carry them. Any thread may call.
-
-        Args:
-            push: A push that was to carry them before, and was never sent.
+    def drop_changes(self) -> Group:
+        """Forget all changes and pushes that are unsent or in doubt, because a push carries them. Any thread may call.
 
         Returns:
-            The changes.
+            The changes and pushes.
         """
-        return self._outbox.drop_changes(push)
+        return self._outbox.drop_changes()
 
     def give_up(self, failure: Exception | None, changes: tuple[str, ...] = ()) -> None:
         """End the channel after a reconnection. Any thread may call.

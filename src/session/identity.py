@@ -20,6 +20,7 @@ from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
 
+from .changes import replaced
 from .errors import DuplicateModelId
 from .plain import PLAIN
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-    from .requests import Key
+    from .requests import Before, Key
 
 __all__ = ["Acquaintance", "defined_ids", "is_generated"]
 
@@ -91,6 +92,10 @@ class Acquaintance:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
         self._introduce(document, _reachable(document.roots))
+        if "BOKEH_SIMPLE_IDS" not in os.environ:
+            for model in _reachable(document.config):
+                if _COUNTED.fullmatch(model.id):
+                    cast(Any, model)._id = make_globally_unique_id()
         self._untold.clear()
 
     def introduce_anew(self, document: Document) -> None:
@@ -190,13 +195,15 @@ class Acquaintance:
             case RootAddedEvent(model=model):
                 self._introduce(document, _reachable(model))
             case ModelChangedEvent(new=value) if type(value) not in PLAIN:
-                self._introduce(document, _reachable(value))
+                self._introduce(document, _reachable(value), replaced(event))
 
-    def _introduce(self, document: Document, models: Iterable[Model]) -> None:
+    def _introduce(self, document: Document, models: Iterable[Model], before: Before | None = None) -> None:
         newcomers = {model for model in models if not self._is_known(model)}
         if not newcomers:
             return
-        taken = {str(model.id): model for model in _reachable(document.roots) if model not in newcomers}
+        # The server reads a change with the models that it has, also with those that the change takes out.
+        present = _reachable([document.roots, None if before is None else before.value])
+        taken = {str(model.id): model for model in present if model not in newcomers}
         keep = "BOKEH_SIMPLE_IDS" in os.environ
         for model in newcomers:
             if not keep and _COUNTED.fullmatch(model.id):

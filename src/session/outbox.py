@@ -230,17 +230,12 @@ class Outbox:
         """Whether everything but urgent requests waits for `resume`."""
         return self._held
 
-    def drop_changes(self, push: Request | None = None) -> Group:
-        """Forget all changes of the document, because something else carries them. Any thread may call.
-
-        Args:
-            push: A push to forget as well.
+    def drop_changes(self) -> Group:
+        """Forget all changes and pushes of the document, because a push carries them. Any thread may call.
 
         Returns:
-            The changes, oldest first.
+            The changes and pushes, oldest first.
         """
-        if push is not None and (push,) in self._again:
-            self._again.remove((push,))
         again = _take_changes(self._again, lambda group: group[0].ask)
         posted = _take_changes(self._posted, lambda request: request.ask)
         doubted, self._doubted = self._doubted, ()
@@ -284,7 +279,7 @@ def _take_changes(waiting: deque[T], ask: Callable[[T], Ask]) -> list[T]:
     kept: list[T] = []
     for _ in range(len(waiting)):
         item = waiting.popleft()
-        (taken if ask(item) is Ask.PATCH else kept).append(item)
+        (taken if ask(item) in (Ask.PATCH, Ask.PUSH) else kept).append(item)
     waiting.extendleft(reversed(kept))
     return taken
 

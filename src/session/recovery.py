@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .reconnecting import Reconnection
-from .requests import Group, Request
+from .requests import Group
 
 __all__ = ["Recovery"]
 
@@ -21,8 +21,7 @@ class Recovery:
         give_up: Ends the session, because the documents cannot be compared or ours cannot be pushed, for which a reason
             is given, or because the server's is that of another session; with the changes that are lost with a push.
         doubted: Gives the changes that the server may have or not.
-        drop_changes: Takes back all changes that are not answered, because a push carries them, and a push before it
-            that was never sent.
+        drop_changes: Takes back all changes and pushes that are not answered, because another push carries them.
         reached: Told when nothing keeps a call from being sent any more, which a handler may make while the server's
             document is taken over.
         recovered: Told when the document is the server's again.
@@ -31,6 +30,6 @@ class Recovery:
     push_into_new_session: bool
     give_up: Callable[[Exception | None, tuple[str, ...]], None]
     doubted: Callable[[], Group]
-    drop_changes: Callable[[Request | None], Group]
+    drop_changes: Callable[[], Group]
     reached: Callable[[], None]
     recovered: Callable[[Reconnection], None]

@@ -10,18 +10,18 @@ from bokeh.core.serialization import SerializationError, Serializer
 from bokeh.models.sources import ColumnarDataSource
 
 from .changes import ROOTS, TITLE
-from .identity import defined_ids, is_generated
+from .identity import is_generated
 from .plain import may_hold_models
-from .wire_objects import comparable, decoded, objects
+from .wire_objects import comparable, objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.model import Model
 
     from ..protocol import Buffer
-    from .requests import Group, Key
+    from .requests import Key
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "config_id"]
 
 
 class Snapshot:
@@ -38,6 +38,7 @@ class Snapshot:
         match content:
             case {"doc": {"title": str(title), "roots": [*roots]} as doc} if all(_has_id(root) for root in roots):
                 self.title = title
+                self.config_id = config_id(doc)
                 self._roots = roots
                 self._definitions = _definitions(doc)
             case _:
@@ -65,30 +66,29 @@ class Snapshot:
                 found.update((identity, name) for name in names)
         return frozenset(found)
 
-    def continues(self, document: Document, shared: Iterable[Model], unanswered: Group) -> bool:
+    def continues(self, document: Document, last_config_id: str | None) -> bool:
         """Say whether this can be the document of the session that a document was kept equal to.
 
-        A server that has made a new session under the same id has made new models, whose ids it has counted on; the
-        application may have chosen some ids itself, which come again. If the server was restarted, counted ids may come
-        again as well, but then hardly ever for the same kinds of models in the same places.
+        A server that has made a new session under the same id has made a new document for it, whose configuration is a
+        model with an id that the process has not given before (`Document.to_json` of 3.9.2, 3.10.2 and 4.0.0.dev8
+        writes it). Where somebody has pushed another document, it has the configuration of that one; then the models
+        tell, unless all of them are others as well. If the server was restarted, ids may come again, but then hardly
+        ever for the same kinds of models in the same places.
 
         Args:
             document: The document here.
-            shared: Its models that have been sent or have arrived.
-            unanswered: The changes that the server may not have.
+            last_config_id: The id of the configuration that the server's document had before, None if it had none.
         """
-        generated = {str(model.id) for model in shared if is_generated(model.id)}
-        if generated and generated.isdisjoint(self._definitions):
-            brought_in = defined_ids([decoded(request.content) for request in unanswered])
-            if not generated <= brought_in:
-                return False
-        added = {event["model"]["id"] for event in _root_events(unanswered, "RootAdded")}
-        removed = {event["model"]["id"] for event in _root_events(unanswered, "RootRemoved")}
-        expected = {str(root.id) for root in document.roots} - added | removed
-        if expected and expected.isdisjoint(self.root_ids):
+        known = [
+            (model, definition)
+            for name, definition in self._definitions.items()
+            if (model := document.get_model_by_id(cast(Any, name))) is not None
+        ]
+        if any(_kind(model) != definition.get("name") for model, definition in known):
             return False
-        known = ((document.get_model_by_id(cast(Any, name)), model) for name, model in self._definitions.items())
-        return all(model is None or _kind(model) == definition.get("name") for model, definition in known)
+        if last_config_id is not None and last_config_id == self.config_id:
+            return True
+        return any(is_generated(model.id) for model, _ in known)
 
     def can_show(self, key: Key | None) -> bool:
         """Say whether the server's document has that to which a key belongs."""
@@ -220,9 +220,17 @@ def _has(model: Model, attr: str, value: Any, buffers: Sequence[Buffer], known: 
     return bool(comparable(written, ()) == comparable(value, buffers))
 
 
-def _root_events(requests: Group, kind: str) -> list[dict[str, Any]]:
-    events = (decoded(request.content) for request in requests if request.key == ROOTS)
-    return [event for event in events if event["kind"] == kind]
+def config_id(doc: dict[str, Any]) -> str | None:
+    """Give the id of the configuration of a wire document, None if it has none.
+
+    Args:
+        doc: The document.
+    """
+    match doc.get("config"):
+        case {"id": str(identity)}:
+            return identity
+        case _:
+            return None
 
 
 def _kind(model: Model) -> str:

@@ -6,6 +6,7 @@ the document's thread, and posts what it decides.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify, may_place, replaced
+from .changes import classify, may_place, replaced, take_back
 from .columns import SentColumns, complete_sent
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -49,7 +50,7 @@ from .requests import (
     Reply,
     Request,
 )
-from .rereading import Snapshot
+from .rereading import Snapshot, config_id
 
 if TYPE_CHECKING:
     from bokeh.document.events import DocumentPatchedEvent, SessionCallbackAdded, SessionCallbackRemoved
@@ -104,6 +105,8 @@ class SyncEngine:
         self._sent_columns = SentColumns()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
+        self._stood_for: dict[Request, list[Request]] = {}  # the program's pushes that it makes unnecessary
+        self._config_id: str | None = None  # of the server's document, by which it is recognised after an outage
         self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
         self._overtaken: set[Request] = set()  # pushes that were written out before a comparison, and are sent after it
         self._is_taking_over = False  # after a comparison; a handler may make a call then
@@ -194,6 +197,7 @@ class SyncEngine:
         def adopt(reply: Reply) -> None:
             if self._followed is document:
                 self._document = document
+                self._config_id = str(document.config.id)
 
         request.on_answer = adopt
         self._post(request)
@@ -341,6 +345,8 @@ class SyncEngine:
             change = classify(event)
             self._conflicts.doubt(change.key)
             self._reread_doubts()
+            if isinstance(error, DuplicateModelId):
+                take_back(event, self._applier)
             if isinstance(error, SerializationError | DuplicateModelId):
                 raise
             text = f"{change} cannot be written as JSON, and the server's value takes its place: "
@@ -400,6 +406,7 @@ class SyncEngine:
         finally:
             self._replacing = None
         document.models.flush_synced()
+        self._config_id = config_id(content)
         self._conflicts.overwritten()
         self._server_version = version if isinstance(version, str) else None
         self._follow(document)
@@ -446,6 +453,9 @@ class SyncEngine:
             snapshot = Snapshot(reply.content)
         except ValueError as error:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
+        if self._echoes:
+            return  # a push is on its way behind the question, and overwrites what the server had
+        self._config_id = snapshot.config_id
         self._applier.take_over(document, snapshot, reply.buffers, doubts)
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
@@ -522,13 +532,13 @@ class SyncEngine:
             raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
         snapshot = Snapshot(answer.content)
         forgotten = self._starting_over is not None or not inbound.same_process
-        shared = self._acquaintance.shared(document)
-        if forgotten or not snapshot.continues(document, shared, self._conflicts.all_unanswered()):
+        if forgotten or not snapshot.continues(document, self._config_id):
             if self._recovery.push_into_new_session:
                 self._start_over(inbound, document)
             else:
                 self._recovery.give_up(None, ())
             return False
+        self._config_id = snapshot.config_id
         self._take_note_of_outage(removing=True)
         self._overtaken.update(self._echoes)
         requests, reply = self._recovery.doubted(), self._unclear_reply
@@ -563,20 +573,27 @@ class SyncEngine:
         assert self._recovery is not None
         self._take_note_of_outage(removing=False)
         with let_go(document):
-            carried = self._recovery.drop_changes(self._starting_over)
-            for change in carried:
-                self._conflicts.answered(change)
-                change.settle()
-            if self._starting_over is not None:  # which another loss has kept from being sent
-                self._echoes.pop(self._starting_over, None)
-                carried = (*self._starting_over.carries, *carried)
+            dropped = self._recovery.drop_changes()
+            carried: list[Request] = []
+            pushes: list[Request] = []
+            for request in dropped:
+                carried += [*request.carries] if request.ask is Ask.PUSH else [request]
+                if request.ask is Ask.PATCH:
+                    self._conflicts.answered(request)
+                    request.settle()
+                else:
+                    self._echoes.pop(request, None)
+                    # One that was to start over was never sent, because of another loss.
+                    pushes += self._stood_for.pop(request, ()) if request is self._starting_over else [request]
             self._acquaintance.introduce_anew(document)
             request = self._starting_over = self._pushing(document)
-            request.carries = carried
+            request.carries = tuple(carried)
+            self._stood_for[request] = pushes
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
 
         def note(reply: Reply) -> None:
             self._starting_over = None
+            self._config_id = str(document.config.id)
             self._recovered(inbound, pushed=True)
 
         request.on_answer = note
@@ -623,6 +640,8 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
+        for push in self._stood_for.pop(request, ()):
+            self._settle(push, reply, error)
         asked_by_engine = doubts is not None or investigated is not None or recovering
         if asked_by_engine and isinstance(error, ConnectionLost):
             return  # which the session reports itself
@@ -647,8 +666,10 @@ class SyncEngine:
         self._comparison = self._starting_over = None
         self._overtaken.clear()
         self._judge.clear()
-        for request in unanswered:
+        pushes = itertools.chain.from_iterable(self._stood_for.values())
+        for request in (*unanswered, *pushes):
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))
+        self._stood_for.clear()
 
 
 def _replacement_key(event: DocumentPatchedEvent) -> tuple[str, str] | None:

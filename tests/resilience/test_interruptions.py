@@ -113,7 +113,11 @@ def frames_of(call: str, proxy: FaultProxy, face: Face) -> list[tuple[Direction,
 
     proxy.arm(None)
     face.play(scenario)
-    return [(frame.direction, frame.number) for frame in proxy.frames if frame.phase == "call"]
+    frames = [(frame.direction, frame.number) for frame in proxy.frames if frame.phase == "call"]
+    if call == "wait_for":  # which is over with the server's first message, and the confirmation may come in time
+        last = 0 if bokeh.__version__.startswith("4") else 2
+        frames = [frame for frame in frames if frame[0] is Direction.TO_SERVER or frame[1] <= last]
+    return frames
 
 
 @pytest.mark.parametrize("transport", ["tornado", "aiohttp"])

@@ -31,7 +31,6 @@ class Scripted:
         self.doubted: Group = ()
         self.unsent: Group = ()
         self.received = 0
-        self.withdrawn: list[Request | None] = []  # pushes
         recovery = Recovery(
             push_into_new_session=new_session,
             give_up=lambda failure, changes: self.given_up.append((failure, changes)),
@@ -56,8 +55,7 @@ class Scripted:
             raise self.interruption
         self.posted.append(request)
 
-    def drop_changes(self, push: Request | None) -> Group:
-        self.withdrawn.append(push)
+    def drop_changes(self) -> Group:
         return self.unsent
 
     def answer(self, reply: Any) -> None:

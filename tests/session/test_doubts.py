@@ -21,6 +21,7 @@ from bokeh.plotting import figure
 from bokehwire import ApplyError, DuplicateModelId, PatchRejected
 from bokehwire.protocol import Error, LocalLimitExceeded, Ok, PullDocReply
 from bokehwire.session import encoding
+from bokehwire.session.changes import ROOTS
 from bokehwire.session.conflicts import Conflicts, Verdict
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.requests import Answered, Ask, Change, Request
@@ -562,10 +563,29 @@ def test_a_root_with_the_id_of_another_is_refused_and_its_removal_is_not_sent(mo
     cast(Any, twin)._id = script.slider.id
     with pytest.raises(DuplicateModelId):
         script.document.add_root(twin)
+    assert script.document.roots[1] is script.slider
+    assert twin.document is None
     script.document.remove_root(twin)
     assert [request.ask for request in script.posted[1:]] == [Ask.PULL]
     settle(script, script.posted[-1], there)
     assert script.document.roots == [script.source, script.slider]
+
+
+@pytest.mark.parametrize("change", ["replace", "append"])
+def test_a_child_with_the_id_of_another_is_taken_out_again(change: str) -> None:
+    script = pushed()
+    child, twin = Slider(start=0, end=1, value=0), Slider(start=0, end=1, value=0)
+    layout = Column(children=[child])
+    script.document.add_root(layout)
+    cast(Any, twin)._id = child.id
+    with pytest.raises(DuplicateModelId):
+        if change == "replace":
+            layout.children = [twin]
+        else:
+            cast(Any, layout.children).append(twin)
+    assert [model is child for model in layout.children] == [True]
+    assert (child.document, twin.document) == (script.document, None)
+    assert [request.key for request in script.posted if request.ask is Ask.PATCH] == [ROOTS]
 
 
 def test_held_changes_behind_one_that_cannot_be_written_are_sent() -> None:

@@ -12,7 +12,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Slider
 
-from bokehwire import ChangesInDoubt, PatchRejected, RequestRefused
+from bokehwire import ChangesInDoubt, ConnectionLost, PatchRejected, RequestRefused
 from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
 from bokehwire.session import evidence
 from bokehwire.session.encoding import encode_document
@@ -271,31 +271,53 @@ def chosen() -> Slider:
     return slider
 
 
-def test_a_session_made_anew_is_told_by_the_ids_that_its_application_has_not_chosen() -> None:
+@pytest.mark.parametrize(
+    ("config", "models", "goes_on"), [("old", "new", True), ("new", "old", True), ("new", "new", False)]
+)
+def test_a_session_is_recognised_by_its_documents_configuration_or_else_by_its_models(
+    config: str, models: str, goes_on: bool
+) -> None:
+    """One model has an id that the application has chosen, which a new session has as well."""
     script = Scripted()
     script.document.add_root(chosen())
-    there = json.dumps(script.contents().content)
     for push_or_change in list(script.posted):
         script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
-    for number, model in enumerate(script.document.models):
-        if model.id != "chosen":
+    there = json.dumps(script.contents().content)
+    if models == "new":
+        for number, model in enumerate(model for model in script.document.models if model.id != "chosen"):
             there = there.replace(model.id, f"p{9000 + number}")
+    if config == "new":
+        there = there.replace(script.document.config.id, "p8000")
     script.come_back(PullDocReply("s", "r", json.loads(there)))
+    assert (len(script.recoveries), script.given_up) == ((1, []) if goes_on else (0, [(None, ())]))
+
+
+def test_a_document_without_a_configuration_is_recognised_by_its_models() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    there = script.contents()
+    del there.content["doc"]["config"]
+    script.come_back(there)
+    assert len(script.recoveries) == 1
+    there.content["doc"]["roots"] = []
+    script.come_back(there)
     assert script.given_up == [(None, ())]
 
 
-def test_a_model_that_waits_to_be_sent_does_not_tell_a_session_made_anew() -> None:
+def test_what_the_server_had_before_a_push_is_not_taken_over() -> None:
     script = Scripted()
-    script.document.clear()
-    script.document.add_root(chosen())
-    for push_or_change in list(script.posted):
-        script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    change = script.posted[-1]
+    script.engine.handle(Answered((change,), Error("s", "e", "r", "refused")))
+    question = script.posted[-1]
+    push = script.engine.push(script.document)
     there = script.contents()
-    script.document.add_root(Slider(start=0, end=1, value=0))
-    script.doubted = (script.posted[-1],)
-    script.come_back(there)
-    assert script.given_up == []
-    assert len(script.recoveries) == 1
+    there.content["doc"]["title"] = "theirs"
+    script.engine.handle(Answered((question,), there))
+    assert script.document.title != "theirs"
+    script.engine.handle(Answered((push,), Ok("s", "r")))
+    assert script.engine.is_settled
 
 
 def test_what_a_refused_push_has_left_in_doubt_is_named_and_holds_nothing_up() -> None:
@@ -318,8 +340,8 @@ def test_a_push_into_a_new_session_that_another_loss_has_kept_from_being_sent_is
     script.slider.value = 2
     first = script.start_over()
     script.slider.title = "newer"
-    script.unsent = (script.posted[-1],)
-    names = (*first.changes, *script.unsent[0].changes)
+    script.unsent = (first, script.posted[-1])
+    names = (*first.changes, *script.posted[-1].changes)
     script.lose(2)
     script.reconnect()
     script.answer(Ok("s", "r"))
@@ -328,8 +350,41 @@ def test_a_push_into_a_new_session_that_another_loss_has_kept_from_being_sent_is
     assert (second.ask, doubted, losses) == (Ask.PUSH, (), 2)
     assert second is not first
     assert second.changes == names
-    assert script.withdrawn == [None, first]
     assert list(script.engine._echoes) == [second]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_push_of_the_program_that_waits_is_part_of_the_one_into_a_new_session(refused: bool) -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    older = script.engine.push(script.document)
+    script.source.stream(ROWS)
+    first = script.start_over()
+    assert script.unsent == (older, script.posted[2])
+    script.unsent = (first,)  # another loss has kept it from being sent
+    script.lose(2)
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(script.contents())
+    second = script.resumed[-1][0][0][0]
+    done = [older.done]
+    assert second.changes == script.posted[2].changes
+    assert b'"x",[0,1]' in bytes(second.content)
+    answer = Error("s", "e", "r", "refused") if refused else Ok("s", "r")
+    script.engine.handle(Answered((second,), answer))
+    done.append(older.done)
+    assert done == [False, True]
+    assert isinstance(older.error, RequestRefused) is refused
+    assert list(script.engine._echoes) == []
+
+
+def test_a_push_that_is_part_of_another_ends_with_the_session() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    older = script.engine.push(script.document)
+    script.start_over()
+    script.end()
+    assert isinstance(older.error, ConnectionLost)
 
 
 def test_a_change_after_a_contested_one_is_judged_by_what_the_server_has() -> None:
