@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = ["Evidence", "applied"]
 
 _DATA_KINDS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 Columns = dict[str, list[Any]]
+T = TypeVar("T")
 
 
 class Evidence:
@@ -103,7 +104,7 @@ class Evidence:
         if key == ROOTS:
             here = [str(root.id) for root in self._document.roots]
             later = [decoded(request.content) for request in self._after(key, ours)]
-            found = _replayed(self._snapshot.root_ids, events, later, here, _with_root, _shows_root)
+            found = _replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root)
             return found if repeating else _latest(found)
         if any(event["kind"] in _DATA_KINDS for event in events):
             return self._column_counts(key, ours, repeating)
@@ -151,7 +152,7 @@ class Evidence:
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
         numbers = _fitting(theirs, events, later, here)
-        found = _replayed(theirs, events, later, here, _with_columns, _shows_columns, numbers)
+        found = _replayed(theirs, events, later, here, _copied, _with_columns, _shows_columns, numbers)
         return found if repeating else _latest(found)
 
 
@@ -183,20 +184,24 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
 
 
 def _replayed(
-    theirs: Any,
+    theirs: T,
     events: Sequence[dict[str, Any]],
     later: Sequence[dict[str, Any]],
-    here: Any,
-    apply: Callable[[Any, dict[str, Any]], Any],
-    shows: Callable[[Any, dict[str, Any]], bool],
+    here: T,
+    copy: Callable[[T], T],
+    apply: Callable[[T, dict[str, Any]], T],
+    shows: Callable[[T, dict[str, Any]], bool],
     numbers: Iterable[int] | None = None,
 ) -> frozenset[int]:
-    """Find after how many changes, or which of some numbers, the others on top of the server's value give ours."""
+    """Find after how many changes, or which of some numbers, the others on top of the server's value give ours.
+
+    To apply a change may alter the value that it is applied to: of many changes, each a copy would take too long.
+    """
     found = set()
     for count in range(len(events) + 1) if numbers is None else numbers:
         if count and not shows(theirs, events[count - 1]):
             continue
-        value = theirs
+        value = copy(theirs)
         for event in itertools.chain(events[count:], later):
             value = apply(value, event)
         if value == here:
@@ -266,28 +271,35 @@ def _plain(value: Any) -> Any:
     return _plain_list(value) if isinstance(value, list | tuple) else value
 
 
+def _copied(columns: Columns) -> Columns:
+    return {name: [*column] for name, column in columns.items()}
+
+
 def _with_columns(columns: Columns, event: dict[str, Any]) -> Columns:
     match event["kind"]:
         case "ColumnsStreamed":
             rows, rollover = _lists(event["data"]), event["rollover"]
-            grown = {name: [*column, *rows[name]] for name, column in columns.items()}
-            return {name: column[-rollover:] if rollover else column for name, column in grown.items()}
+            for name, column in columns.items():
+                column += rows[name]
+                if rollover:
+                    del column[:-rollover]
+            return columns
         case "ColumnsPatched":
-            return {name: _patched(column, event["patches"].get(name, ())) for name, column in columns.items()}
+            for name, column in columns.items():
+                _patch(column, event["patches"].get(name, ()))
+            return columns
         case _:
             return _lists(event["data"] if "data" in event else event["new"])
 
 
-def _patched(column: list[Any], patches: Sequence[Any]) -> list[Any]:
-    changed = list(column)
+def _patch(column: list[Any], patches: Sequence[Any]) -> None:
     for where, what in patches:
         if isinstance(where, slice):
-            changed[where] = _plain_list(what)
+            column[where] = _plain_list(what)
         elif isinstance(where, int):
-            (changed[where],) = _plain_list([what])
+            (column[where],) = _plain_list([what])
         else:
             raise ValueError("a patch inside of nested arrays")
-    return changed
 
 
 def _shows_columns(columns: Columns, event: dict[str, Any]) -> bool:
@@ -296,8 +308,11 @@ def _shows_columns(columns: Columns, event: dict[str, Any]) -> bool:
         case "ColumnsStreamed":
             rows = _lists(event["data"])
             return all(_ends_with(column, rows[name]) for name, column in columns.items())
+        case "ColumnsPatched":
+            patched = {name: [*columns[name]] for name in event["patches"] if name in columns}
+            return _with_columns(patched, event) == {name: columns[name] for name in patched}
         case _:
-            return _with_columns(columns, event) == columns
+            return _with_columns({}, event) == columns
 
 
 def _contains(column: list[Any], rows: list[Any]) -> bool:

@@ -423,6 +423,22 @@ def test_finding_out_how_many_equal_rows_have_arrived_takes_as_long_as_applying_
     assert script.troubles == []
 
 
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"kind": "ColumnsStreamed", "data": {"x": [3]}, "rollover": None}, [1, 2, 3]),
+        ({"kind": "ColumnsStreamed", "data": {"x": [3]}, "rollover": 2}, [2, 3]),
+        ({"kind": "ColumnsPatched", "patches": {"x": [(0, 5), (slice(1, 2), [6])]}}, [5, 6]),
+    ],
+)
+def test_finding_out_what_has_arrived_copies_no_column_for_each_change(
+    event: dict[str, Any], expected: list[int]
+) -> None:
+    column = [1, 2]
+    assert evidence._with_columns({"x": column}, event) == {"x": expected}
+    assert column == expected
+
+
 def test_a_change_made_in_an_outage_counts_as_made_before_what_the_server_has_done_in_it() -> None:
     """The server may have taken out what it refers to, and would drop it with an OK."""
     script = Scripted()
