@@ -230,7 +230,7 @@ class Applier:
         try:
             if plain:
                 self._forget_departures(document)
-                invoke_with_curdoc(document, apply)
+                apply()  # Bokeh makes the document the current one for each callback, and nothing is built here
             else:
                 serialized.buffers.extend(complete_received(document, content))
                 with self._acquaintance.receiving(document, content), self._noting_departures(document, content):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -22,7 +23,15 @@ from ..protocol import Buffer
 from .plain import may_hold_models
 from .requests import Before, Change, Key
 
-__all__ = ["ROOTS", "TITLE", "classify", "key_of_wire_event", "may_place", "replaced", "replaced_on_the_wire"]
+__all__ = [
+    "ROOTS",
+    "TITLE",
+    "classify",
+    "key_of_wire_event",
+    "may_place",
+    "replaced",
+    "replaced_on_the_wire",
+]
 
 TITLE: Key = ("", "title")
 ROOTS: Key = ("", "roots")
@@ -52,7 +61,6 @@ def _root(verb: str) -> Callable[[Any], tuple[str, ...]]:
 # A message leaves no trace in the document, so that nobody could tell later whether the server has taken it: it travels
 # alone, and its own answer says.
 _KINDS: Mapping[type[DocumentPatchedEvent], _Kind] = {
-    ModelChangedEvent: _Kind(_property("changed"), _model_key, replaces=True),
     ColumnDataChangedEvent: _Kind(_property("replaced"), _model_key, replaces=True),
     ColumnsStreamedEvent: _Kind(_property("streamed"), _model_key),
     ColumnsPatchedEvent: _Kind(_property("patched"), _model_key),
@@ -73,11 +81,18 @@ def classify(event: DocumentPatchedEvent) -> Change:
         Its name, put into words only when somebody asks; its key, None for what cannot conflict; whether it replaces
         what was there or adds to it; and whether it has to travel in a message of its own.
     """
+    if type(event) is ModelChangedEvent:  # most are, and many of the same property: one object stands for all
+        return _property_change(type(event.model).__name__, str(event.model.id), event.attr)
     kind = _KINDS.get(type(event))
     if kind is None:  # of a later Bokeh
         return Change((type(event).__name__,), None, False, True)
     becomes = type(event) is ColumnsStreamedEvent and _has_become(event)
     return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone, becomes)
+
+
+@lru_cache(1024)
+def _property_change(kind: str, identity: str, attr: str) -> Change:
+    return Change(("{}(id={!r}).{} changed", kind, identity, attr), (identity, attr), replaces=True, alone=False)
 
 
 def _has_become(event: ColumnsStreamedEvent) -> bool:
@@ -103,22 +118,6 @@ def replaced(event: DocumentPatchedEvent) -> Before | None:
         if calling.__closure__ is not None and "old" in names:
             return Before(calling.__closure__[names.index("old")].cell_contents)
     return None
-
-
-def take_back(event: DocumentPatchedEvent, setter: object) -> None:
-    """Undo a change made here that brings models in, by object: two that have the same id cannot be told apart by it.
-
-    Args:
-        event: The change.
-        setter: What the events of the undoing have as their setter.
-    """
-    told: Any = setter
-    if isinstance(event, RootAddedEvent):
-        event.document.remove_root(event.model, told)
-    elif isinstance(event, ModelChangedEvent):
-        before = replaced(event)
-        if before is not None and getattr(event.model, event.attr) is event.new:  # unless it has been held back
-            event.model.set_from_json(event.attr, before.value, setter=told)
 
 
 def replaced_on_the_wire(event: dict[str, Any], buffers: tuple[Buffer, ...]) -> Before | None:

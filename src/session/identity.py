@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .requests import Before, Key
 
-__all__ = ["Acquaintance", "defined_ids", "is_generated"]
+__all__ = ["Acquaintance", "defined_ids", "is_generated", "take_back"]
 
 _DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 _COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
@@ -241,6 +241,27 @@ def _reachable(value: Any) -> set[Model]:
             found.add(model)
             visit_immediate_value_references(model, waiting.append)
     return found
+
+
+def take_back(event: DocumentPatchedEvent, setter: object) -> None:
+    """Undo a change made here that brings models in, by object: two that have the same id cannot be told apart by it.
+
+    Args:
+        event: The change.
+        setter: What the events of the undoing have as their setter.
+    """
+    told: Any = setter
+    document = event.document
+    if isinstance(event, RootAddedEvent):
+        document.remove_root(event.model, told)
+    elif isinstance(event, ModelChangedEvent):
+        before = replaced(event)
+        if before is not None and getattr(event.model, event.attr) is event.new:  # unless it has been held back
+            event.model.set_from_json(event.attr, before.value, setter=told)
+    present = set(document.models)
+    for model in _reachable(event.model if isinstance(event, RootAddedEvent) else getattr(event, "new", None)):
+        if model not in present and model.document is document:  # which Bokeh has lost sight of
+            cast(Any, model)._detach_document()
 
 
 def is_generated(identity: str) -> bool:

@@ -578,11 +578,9 @@ def test_a_child_with_the_id_of_another_is_taken_out_again(change: str) -> None:
     layout = Column(children=[child])
     script.document.add_root(layout)
     cast(Any, twin)._id = child.id
+    children: Any = layout.children
     with pytest.raises(DuplicateModelId):
-        if change == "replace":
-            layout.children = [twin]
-        else:
-            cast(Any, layout.children).append(twin)
+        children.append(twin) if change == "append" else setattr(layout, "children", [twin])
     assert [model is child for model in layout.children] == [True]
     assert (child.document, twin.document) == (script.document, None)
     assert [request.key for request in script.posted if request.ask is Ask.PATCH] == [ROOTS]
