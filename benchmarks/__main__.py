@@ -24,12 +24,12 @@ def kept_results() -> Report:
     """The results that rows measured now can join.
 
     Raises:
-        SystemExit: They are of another day, other versions or another machine.
+        SystemExit: They are of another day, other code, other versions or another machine.
     """
     kept = msgspec.json.decode((RESULTS / "results.json").read_bytes(), type=Report)
     if msgspec.structs.replace(kept, rows=[]) != report([]):
         raise SystemExit(
-            "the results that are kept are of another day, other versions or another machine: run all rows"
+            "the results that are kept are of another day, other code, other versions or another machine: run all rows"
         )
     return kept
 

@@ -32,6 +32,8 @@ from .apps import PATCHES, made, named, patches
 from .frames import CLOSE, Stream, frame, joined
 
 GENERATION = Generation.V4 if bokeh.__version__.startswith("4") else Generation.V3
+TIMES = 1_000
+"""A value below 0 asks for all patches as many times as it says, modulo this: the same value twice is no change."""
 INFO = {"version_info": {"bokeh": bokeh.__version__, "server": bokeh.__version__}}
 # What tornado and aiohttp expect is computed from the key; the raw client's key is fixed, and it does not look.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -100,9 +102,9 @@ def answer(connection: Connection, message: Any, canned: Canned) -> bytes:
     match message:
         case PullDocReq(msgid=msgid):
             return joined(connection.pull_doc_reply(msgid, canned.content).frames, masked=False)
-        case PatchDoc(msgid=msgid, content={"events": [{"new": value}]}):
+        case PatchDoc(msgid=msgid, content={"events": [{"new": int(value)}]}):
             done = joined(connection.ok(msgid).frames, masked=False)
-            return canned.patches + canned.end(value) + done
+            return canned.patches * (-value % TIMES if value < 0 else 1) + canned.end(value) + done
         case PatchDoc(msgid=msgid) | PushDoc(msgid=msgid):
             return joined(connection.ok(msgid).frames, masked=False)
         case _ if GENERATION is Generation.V4:

@@ -10,7 +10,12 @@ from .faces import OLD
 from .measuring import Sample
 from .row import Place, Row, Turns, Work
 
-_PROGRAM = "import time; begin = time.perf_counter(); {}; print(time.perf_counter() - begin, time.process_time())"
+_PROGRAM = """
+import time
+begin = time.perf_counter(), time.process_time()
+{}
+print(time.perf_counter() - begin[0], time.process_time() - begin[1])
+"""
 OURS = "tornado"
 
 

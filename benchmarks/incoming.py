@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
 from typing import Any
 
@@ -9,12 +10,13 @@ from bokeh.core.serialization import Serialized
 from bokeh.document import Document
 
 from .apps import PATCHES, made, named, patches
+from .canned import TIMES
 from .faces import BOKEH, Face
-from .measuring import Meter, Sample
+from .measuring import Meter
 from .raw import RawClient, Requests, decoded
 from .row import Place, Row, Turns, Work, sessions
 
-FLAT_TURNS = 20
+REPEATED = 20
 
 
 async def receive(face: Face, place: Place, canned: bool) -> Turns:
@@ -27,23 +29,48 @@ async def receive(face: Face, place: Place, canned: bool) -> Turns:
         yield meter.sample
 
 
-async def receive_flat(face: Face, place: Place, canned: bool) -> Turns:
-    """The same many times in a row, and what the last patches cost by what the first did."""
-    session = await face.pull(_url(place, canned))
-    trigger, end = named(session.document, "trigger"), named(session.document, "end")
-    numbers = count(1)
-    await _turn(face, session, trigger, end, next(numbers))
-    while True:
-        samples: list[Sample] = []
-        for _ in range(FLAT_TURNS):
-            with _meter(place, canned) as meter:
-                await _turn(face, session, trigger, end, next(numbers))
-            samples.append(meter.sample)
-        quarter = FLAT_TURNS // 4
-        first, last = (sum(sample.client for sample in part) for part in (samples[:quarter], samples[-quarter:]))
-        seconds = sum(sample.seconds for sample in samples) / FLAT_TURNS
-        client = sum(sample.client for sample in samples) / FLAT_TURNS
-        yield Sample(seconds, client, None, {"last quarter by first, CPU": last / first})
+async def receive_burst(face: Face, place: Place) -> Turns:
+    """All patches of the canned server, many times over in one burst; and what the last cost by what the first did."""
+    session = await face.pull(_url(place, canned=True))
+    trigger, target, end = (named(session.document, name) for name in ("trigger", "target", "end"))
+    await _turn(face, session, trigger, end, 1)
+    for number in count(1):
+        laps = _Laps(target, end, -number * TIMES - REPEATED)
+        with Meter(place.canned_pid, PATCHES * REPEATED) as meter:
+            trigger.value = laps.asked
+            await face.until(session, laps.are_over)
+        sample = meter.sample
+        sample.extra["last quarter by first, CPU"] = laps.last_quarter_by_first()
+        yield sample
+
+
+class _Laps:
+    """Reads the process's clock once in each lap: the patches of each set a property to 1, 2, and so on.
+
+    Args:
+        target: What has the property.
+        end: What says when all is over.
+        asked: The value that it then has.
+    """
+
+    def __init__(self, target: Any, end: Any, asked: int) -> None:
+        self.asked = asked
+        self._target = target
+        self._end = end
+        self._far = True
+        self._marks: list[float] = []
+
+    def are_over(self) -> bool:
+        """Take note of where the patches are, and say whether there are no more. Called after each."""
+        before, self._far = self._far, bool(self._target.width > PATCHES // 2)
+        if self._far and not before:
+            self._marks.append(time.process_time())
+        return bool(self._end.text == str(self.asked))
+
+    def last_quarter_by_first(self) -> float:
+        """What the last laps took by what as many first ones did."""
+        quarter = len(self._marks) // 4
+        return (self._marks[-1] - self._marks[-1 - quarter]) / (self._marks[quarter] - self._marks[0])
 
 
 async def _turn(face: Face, session: Any, trigger: Any, end: Any, number: int) -> None:
@@ -116,8 +143,8 @@ ROWS = [
     _row("incoming-canned", "canned server", True),
     Row(
         "incoming-flat",
-        f"one of {FLAT_TURNS * PATCHES:,} incoming patches in a row, canned server",
-        {**sessions(receive_flat, "tornado", "aiohttp", "tornado, async", "aiohttp, async", with_=(True,))},
+        f"one of {REPEATED * PATCHES:,} incoming patches in one burst, canned server",
+        {**sessions(receive_burst, "tornado", "aiohttp", "tornado, async", "aiohttp, async")},
         rounds=1,
         limit="",
         note="Flat is a ratio of 1 between what the last quarter and the first cost.",

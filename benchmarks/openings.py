@@ -15,7 +15,7 @@ from bokeh.document import Document
 from bokehwire.protocol import Generation
 
 from .apps import made, plot
-from .faces import BOKEH, OLD, Face
+from .faces import BOKEH, Face
 from .measuring import Sample
 from .raw import Message, RawClient, Requests, decoded
 from .row import Place, Row, Turns, Work, sessions
@@ -169,7 +169,7 @@ ROWS = [
         "sequence",
         f"one of {IN_SEQUENCE} sessions of a few widgets, opened, pulled and closed in sequence",
         {
-            **sessions(in_sequence, OLD, "tornado", "aiohttp", "tornado, async"),
+            **sessions(in_sequence),
             "raw": raw_in_sequence,
             BOKEH: build("/widgets"),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
+
+import bokehwire
 
 from .faces import BOKEH, FACES, OLD
 from .measuring import Sample, added, median, ratio, spread
@@ -57,9 +60,19 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 
 class Report(msgspec.Struct):
-    """A whole run."""
+    """A whole run.
+
+    Attributes:
+        date: The day.
+        code: A digest of what was measured and of what measured it.
+        python: The version.
+        versions: Those of packages, by name.
+        machine: What it ran on.
+        rows: What came out.
+    """
 
     date: str
+    code: str
     python: str
     versions: dict[str, str]
     machine: dict[str, str]
@@ -98,6 +111,7 @@ def report(rows: list[Result]) -> Report:
     """The rows with what has to be known about the run."""
     return Report(
         date=datetime.date.today().isoformat(),
+        code=_code(),
         python=platform.python_version(),
         versions={name: found for name in _PACKAGES if (found := _version(name))},
         machine={
@@ -108,6 +122,14 @@ def report(rows: list[Result]) -> Report:
         },
         rows=rows,
     )
+
+
+def _code() -> str:
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*here.glob("*.py"), *Path(bokehwire.__file__).parent.rglob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _version(name: str) -> str:

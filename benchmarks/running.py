@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from random import Random
 
 import msgspec
 
@@ -36,7 +37,7 @@ def servers() -> Iterator[Place]:
 
 
 def run(row: Row, rounds: int | None = None) -> Outcome:
-    """Run a row: in each round every contestant has its turn, in an order that rotates.
+    """Run a row: in each round every contestant has its turn, in an order that is drawn anew.
 
     Args:
         row: The row.
@@ -48,8 +49,8 @@ def run(row: Row, rounds: int | None = None) -> Outcome:
         described = msgspec.json.encode(place).decode()
         workers = {name: stack.enter_context(Process("worker", row.key, name, described)) for name in row.contestants}
         for number in range(row.warm_up + (rounds or row.rounds)):
-            names = list(workers)
-            for name in names[number % len(names) :] + names[: number % len(names)]:
+            # The same neighbours each time would make one of them pay for what the other leaves the server to do.
+            for name in Random(number).sample(list(workers), len(workers)):
                 if name in failures:
                     continue
                 try:
