@@ -13,7 +13,7 @@ class PushEcho:
 
     Until the first of our roots comes back, everything concerns the document that the push overwrites. After it, our
     roots come back in order, between changes that the server's callbacks make in reaction, which count.
-    (Measured on Bokeh 3.9.2, 3.10.2 and 4.0.0.dev8 servers.)
+    (Measured on Bokeh 3.9.2, 3.10.2 and 4.0.0.dev8 servers.) Of a document without roots nothing comes back.
 
     Args:
         root_ids: The ids of the pushed roots, in order.
@@ -22,6 +22,13 @@ class PushEcho:
     def __init__(self, root_ids: list[str]) -> None:
         self._expected = deque(root_ids)
         self._begun = False
+        self._rootless = not root_ids
+        self._swallowed = False
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether something was swallowed that may have come after the push."""
+        return self._rootless and self._swallowed
 
     def swallows(self, content: Any) -> bool:
         """Say whether a patch is part of the echo, or overwritten by the push anyway.
@@ -36,6 +43,7 @@ class PushEcho:
             self._expected.popleft()
             self._begun = True
             return True
+        self._swallowed = True
         return not self._begun
 
 

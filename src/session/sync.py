@@ -643,7 +643,9 @@ class SyncEngine:
             # It is made here already and never reaches the server, whose value takes its place.
             error.add_note(not_sent(request))
             self._conflicts.doubt(request.key)
-        self._echoes.pop(request, None)
+        echo = self._echoes.pop(request, None)
+        if echo is not None and echo.is_unclear:
+            self._conflicts.doubt_everything()
         if investigated is not None and error is not None:
             requests, answer = investigated
             self._on_trouble(undecided(requests, answer))

@@ -232,6 +232,20 @@ def test_models_that_are_pushed_into_a_new_session_have_ids_that_its_server_cann
     assert b"object" not in bytes(script.posted[-1].content)
 
 
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_push_without_roots_is_followed_by_a_question_if_anything_was_heard_meanwhile(heard: bool) -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.document.clear()
+    push = script.engine.push(script.document)
+    if heard:
+        script.receive({"kind": "TitleChanged", "title": "before the push, or in reaction to it"})
+    for request in script.posted[1:]:
+        script.engine.handle(Answered((request,), Ok("s", "r")))
+    assert push.done
+    assert (script.posted[-1].ask is Ask.PULL) is heard
+
+
 def test_what_a_push_that_is_sent_again_overwrites_is_not_heard_of() -> None:
     script = Scripted()
     value = script.slider.value
