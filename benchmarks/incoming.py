@@ -147,8 +147,8 @@ ROWS = [
         {**sessions(receive_burst, "tornado", "aiohttp", "tornado, async", "aiohttp, async")},
         rounds=1,
         limit="",
-        note="Flat is a ratio of 1 between what the last quarter and the first cost. The background thread of a blocking "
-        "session reads ahead, so that its work falls into the first quarters.",
+        note="Flat is a ratio of 1 between what the last quarter and the first cost. The background thread of a "
+        "blocking session reads ahead, so that its work falls into the first quarters.",
         patience=180.0,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ class SpyTransport:
         received: The text frames received, decoded.
         sent_buffers: The binary frames sent.
         received_buffers: The binary frames received.
+        open: Cleared to keep messages from being sent, until it is set.
     """
 
     name: str | Transport
@@ -32,6 +34,10 @@ class SpyTransport:
     received_buffers: list[bytes] = field(default_factory=list)
     options: ConnectionOptions | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
+    open: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.open.set()
 
     def wait_for_event(self, kind: str, count: int = 1, *, sent: bool = False) -> None:
         """Block until so many document events of a kind have been received, or sent."""
@@ -54,6 +60,10 @@ class SpyTransport:
     def received_kinds(self) -> list[str]:
         """The kinds of the messages received, in order."""
         return _kinds(self.received)
+
+    def most_together(self) -> int:
+        """How many events have travelled in one message at the most."""
+        return max(len(_events(text)) for text in self.sent)
 
     def sent_events(self) -> list[str]:
         """The kinds of the document events sent, in order."""
@@ -84,6 +94,8 @@ class SpySocket:
 
     async def send(self, frames: Sequence[OutgoingFrame]) -> None:
         """Send, and record the texts."""
+        if not self._spy.open.is_set():
+            await asyncio.get_running_loop().run_in_executor(None, self._spy.open.wait, DEADLINE)
         await self._inner.send(frames)
         with self._spy.changed:
             self._spy.sent.extend(json.loads(frame) for frame in frames if isinstance(frame, str))

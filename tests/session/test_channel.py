@@ -242,6 +242,20 @@ def test_a_push_is_sent_again_though_the_next_connection_is_lost_before_it(
     play(scenario)
 
 
+def test_a_lone_change_is_written_without_a_timer() -> None:
+    async def scenario() -> None:
+        socket = Socket()
+        network = Network(socket)
+        await network.channel.open()
+        network.channel.post(Request(Ask.PATCH, content=msgspec.Raw(b"{}")))
+        for _ in range(3):  # turns of the loop
+            await asyncio.sleep(0)
+        assert socket.written_to.is_set()
+        await network.channel.abandon()
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_attempts_at_which_a_push_is_lost_each_time_are_counted(attempts: int) -> None:
     async def scenario() -> None:

@@ -109,6 +109,22 @@ def test_what_a_callback_has_changed_before_it_raised(server: LiveServer) -> Non
         assert (other.document.title == "changed") is WRITES_LATE
 
 
+def test_a_change_at_which_a_handler_of_the_client_raises(server: LiveServer) -> None:
+    """Bokeh calls the handler first, and nobody else is told of the change then."""
+
+    def refuse(attr: str, old: object, new: object) -> None:
+        raise ValueError("on purpose")
+
+    with pulled(server.url(PATH)) as session:
+        slider = model(session.document, "slider")
+        slider.on_change("value", refuse)
+        with pytest.raises(ValueError, match="on purpose"):
+            slider.value = 5
+        session.force_roundtrip()
+        assert slider.value == 5
+        assert there(server, session, lambda document: model(document, "slider").value) == 1
+
+
 def test_rows_that_are_streamed_to_new_data_in_one_callback(server: LiveServer) -> None:
     """The event of the new data has no data of its own: written late, it has the streamed rows, which follow again."""
 
