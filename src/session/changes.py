@@ -29,6 +29,7 @@ __all__ = [
     "classify",
     "key_of_wire_event",
     "may_place",
+    "removed_roots",
     "replaced",
     "replaced_on_the_wire",
 ]
@@ -146,6 +147,21 @@ def may_place(event: DocumentPatchedEvent) -> bool:
     if isinstance(event, ModelChangedEvent):
         return may_hold_models(type(event.model), event.attr)
     return isinstance(event, RootAddedEvent)
+
+
+def removed_roots(content: Any) -> list[str]:
+    """Give the ids of the roots that changes from the server take out.
+
+    Args:
+        content: The content of a PATCH-DOC, which may be malformed.
+    """
+    match content:
+        case {
+            "events": [{"kind": "RootRemoved", "model": {"id": str(identity)}}]
+        }:  # each comes in a message of its own
+            return [identity]
+        case _:
+            return []
 
 
 def key_of_wire_event(event: Any) -> Key | None:

@@ -123,6 +123,7 @@ class Channel:
             self._outbox,
             deliver=self._deliver,
             full=self._full,
+            admitted=self._admitted,
             asked=self._asked,
             progressed=self._progressed,
             ended=self._lost,
@@ -135,6 +136,11 @@ class Channel:
             raise
         self._generation = link.generation
         return link
+
+    def _admitted(self, link: Link) -> None:
+        """Keep a push from being sent into a session of another process, whose models may have the same ids."""
+        if self._outage is not None and not same_process(self._outage.last_id, link.first_id):
+            self._outbox.hold()
 
     def post(self, request: Request) -> Exception | None:
         """Send a request in its turn. Never waits; any thread may call.

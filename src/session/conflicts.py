@@ -136,6 +136,11 @@ class Conflicts:
         return tuple(self._unanswered.get(key, ()))
 
     @_locked
+    def all_unanswered(self) -> Group:
+        """Give all changes that the server has not answered."""
+        return tuple(request for requests in self._unanswered.values() for request in requests)
+
+    @_locked
     def oldest_made_after(self) -> int | None:
         """Give how many changes of the server had been handled when the oldest change under way was made."""
         unanswered = (request.made_after for requests in self._unanswered.values() for request in requests)

@@ -20,15 +20,16 @@ class PushEcho:
     """
 
     def __init__(self, root_ids: list[str]) -> None:
+        self._root_ids = root_ids
         self._expected = deque(root_ids)
         self._begun = False
-        self._rootless = not root_ids
         self._swallowed = False
+        self._restarted = False
 
     @property
     def is_unclear(self) -> bool:
         """Whether something was swallowed that may have come after the push."""
-        return self._rootless and self._swallowed
+        return self._restarted or (self._swallowed and not self._root_ids)
 
     def swallows(self, content: Any) -> bool:
         """Say whether a patch is part of the echo, or overwritten by the push anyway.
@@ -39,17 +40,22 @@ class PushEcho:
         Returns:
             True if the patch is not to be applied.
         """
-        if self._expected and _is_root_added(content, self._expected[0]):
+        if self._expected and _root_of(content, "RootAdded") == self._expected[0]:
             self._expected.popleft()
             self._begun = True
             return True
+        if self._begun and _root_of(content, "RootRemoved") in self._root_ids:
+            # What has come back was another client's push of the same roots, unless a callback takes it out.
+            self._expected = deque(self._root_ids)
+            self._begun, self._restarted = False, True
         self._swallowed = True
         return not self._begun
 
 
-def _is_root_added(content: Any, root_id: str) -> bool:
+def _root_of(content: Any, kind: str) -> str | None:
+    """Give the id of the root that a patch of one event adds or removes."""
     match content:
-        case {"events": [{"kind": "RootAdded", "model": {"id": model_id}}]}:
-            return bool(model_id == root_id)
+        case {"events": [{"kind": found, "model": {"id": str(identity)}}]} if found == kind:
+            return identity
         case _:
-            return False
+            return None

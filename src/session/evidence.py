@@ -43,10 +43,13 @@ class Evidence:
         conflicts: Knows what is contested, and which changes are unanswered.
         snapshot: The server's document.
         buffers: The buffers that it refers to.
+
+    Attributes:
+        document: The document here.
     """
 
     def __init__(self, document: Document, conflicts: Conflicts, snapshot: Snapshot, buffers: Sequence[Buffer]) -> None:
-        self._document = document
+        self.document = document
         self._conflicts = conflicts
         self._snapshot = snapshot
         self._buffers = tuple(buffers)
@@ -102,7 +105,7 @@ class Evidence:
     def _counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
         events = [decoded(request.content) for request in ours]
         if key == ROOTS:
-            here = [str(root.id) for root in self._document.roots]
+            here = [str(root.id) for root in self.document.roots]
             later = [decoded(request.content) for request in self._after(key, ours)]
             found = _replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root)
             return found if repeating else _latest(found)
@@ -129,14 +132,14 @@ class Evidence:
         return comparable(self._encoded(before.value), ())
 
     def _encoded(self, value: Any) -> Any:
-        return Serializer(references=set(self._document.models), deferred=False).encode(value)
+        return Serializer(references=set(self.document.models), deferred=False).encode(value)
 
     def _server_value(self, key: Key) -> Any:
         if key == TITLE:
             return self._snapshot.title
         value = self._snapshot.attribute(key)
         if value is msgspec.UNSET:
-            model = self._document.models[cast(Any, key[0])]
+            model = self.document.models[cast(Any, key[0])]
             default = model.lookup(key[1]).instance_default(model)
             return self._encoded(default)
         return value
@@ -146,7 +149,7 @@ class Evidence:
         return tuple(request for request in self._conflicts.unanswered(key) if request not in ours)
 
     def _column_counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
-        model = self._document.models[cast(Any, key[0])]
+        model = self.document.models[cast(Any, key[0])]
         here = _lists(getattr(model, key[1]))
         theirs = _lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [_decoded_event(request) for request in ours]

@@ -92,11 +92,19 @@ class Acquaintance:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
         self._introduce(document, _reachable(document.roots))
+        self._untold.clear()
+
+    def introduce_configuration(self, document: Document) -> None:
+        """Give the configuration of a document that is pushed a unique id, by which the document is recognised later.
+
+        Args:
+            document: The document.
+        """
         if "BOKEH_SIMPLE_IDS" not in os.environ:
             for model in _reachable(document.config):
                 if _COUNTED.fullmatch(model.id):
                     cast(Any, model)._id = make_globally_unique_id()
-        self._untold.clear()
+            document.models.recompute()
 
     def introduce_anew(self, document: Document) -> None:
         """Make sure of the ids of all models of a document that is pushed into a new session of the server.
@@ -150,6 +158,16 @@ class Acquaintance:
         self._untold -= written
         self._fresh.update(str(model.id) for model in written)
         return frozenset(str(model.id) for model in back)
+
+    def disown(self, document: Document, identities: Iterable[str]) -> None:
+        """Take it that the server does not know some models, since it has not applied what wrote them out.
+
+        Args:
+            document: The document.
+            identities: Their ids.
+        """
+        models = (document.models.get_by_id(cast(Any, identity)) for identity in identities)
+        self._untold.update(model for model in models if model is not None)
 
     def heard(self, document: Document) -> None:
         """Take note that something arrives from the server: what was let go together has been taken up.

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ..protocol import Error
 from .conflicts import Conflicts
 from .evidence import Evidence, applied
+from .identity import Acquaintance, defined_ids
 from .refusals import dropped, in_doubt, raised_after, undecided
 from .requests import Group, Reply, Request
+from .wire_objects import decoded
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
 
 __all__ = ["Judge"]
 
@@ -21,6 +27,7 @@ class Judge:
         resume: Goes on with sending, with what has to be sent again, each group as one message, what was in doubt, and
             the number of the last loss of the connection that was handled.
         on_trouble: Told of every error.
+        acquaintance: Is told of the models that the server does not know after all.
 
     Attributes:
         losses: The number of the last loss of the connection that was handled.
@@ -31,11 +38,13 @@ class Judge:
         conflicts: Conflicts,
         resume: Callable[[Sequence[Group], Group, int], None],
         on_trouble: Callable[[Exception], None],
+        acquaintance: Acquaintance,
     ) -> None:
         self.losses = 0
         self._conflicts = conflicts
         self._resume = resume
         self._on_trouble = on_trouble
+        self._acquaintance = acquaintance
         self._blamed: dict[Request, tuple[Request, Error]] = {}
 
     def judge(self, requests: Group, reply: Reply, evidence: Evidence, found: tuple[int, int]) -> None:
@@ -54,6 +63,7 @@ class Judge:
             if unclear:
                 self._on_trouble(undecided(unclear, reply))
             if len(rest) == 1:
+                self.disown(rest[0], evidence.document)
                 self._on_trouble(dropped(rest[0]))
                 done, rest = requests, ()
         elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
@@ -78,6 +88,19 @@ class Judge:
         if certain < most:
             self._on_trouble(in_doubt(requests[certain:most]))
         self.conclude(requests, requests[:most], None)
+
+    def disown(self, request: Request, document: Document) -> None:
+        """Take it that the server does not know the models that a change has written out which it has not applied.
+
+        What was made since may refer to them, and be dropped with an OK as well.
+
+        Args:
+            request: The change.
+            document: The document here.
+        """
+        self._acquaintance.disown(document, defined_ids(decoded(request.content)))
+        for other in self._conflicts.all_unanswered():
+            other.made_after = -1
 
     def leave(self, requests: Group) -> None:
         """Go on without finding out what became of some changes, because their document is not followed any more.

@@ -43,6 +43,7 @@ class Link:
         outbox: What to send, and what is waiting for an answer. It outlives the link.
         deliver: Told of everything that arrives, in order.
         full: Called after each delivered change; says whether too many wait to be handled, which ends the connection.
+        admitted: Called when the server has acknowledged the session, before anything is sent.
         asked: Called when an urgent request is being sent.
         progressed: Called after each answer of the server with the requests that it answers.
         ended: Told once why the connection is over, from the moment on that the server has acknowledged the session,
@@ -57,6 +58,7 @@ class Link:
         *,
         deliver: Callable[[Inbound], None],
         full: Callable[[], bool],
+        admitted: Callable[[Link], None],
         asked: Callable[[], None],
         progressed: Callable[[Group], None],
         ended: Callable[[BaseException], None],
@@ -66,6 +68,7 @@ class Link:
         self._outbox = outbox
         self._deliver = deliver
         self._full = full
+        self._admitted = admitted
         self._asked = asked
         self._progressed = progressed
         self._tell_end = ended
@@ -134,6 +137,7 @@ class Link:
         if self._fault is not None:
             self._tell_end(self._fault)
         else:
+            self._admitted(self)
             self._open = True
             self._start(self._write(self._socket))
 

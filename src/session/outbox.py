@@ -210,6 +210,10 @@ class Outbox:
         self._doubted, self._held = (), False
         return superseded
 
+    def hold(self) -> None:
+        """Have everything but urgent requests wait for `resume`: what a push was made for may be no more."""
+        self._held = True
+
     @property
     def arrived(self) -> int:
         """How many changes have arrived from the server; what it may have changed during an outage counts as one."""

@@ -133,12 +133,18 @@ class Portal:
         if portal is None or portal._pid != os.getpid() or portal._loop.is_closed():
             return
         begun = time.monotonic()
+        interruption: BaseException | None = None
         for finish in list(portal._channels.values()):
-            finish(begun)
+            try:
+                finish(begun)
+            except BaseException as error:  # Ctrl-C, or sys.exit in a handler: the others have their turn all the same
+                interruption = interruption or error
         cls._current = None
         asyncio.run_coroutine_threadsafe(portal._abort_all(), portal._loop).result(_JOIN_TIMEOUT)
         portal._loop.call_soon_threadsafe(portal._loop.stop)
         portal._thread.join(_JOIN_TIMEOUT)
+        if interruption is not None:
+            raise interruption
 
     async def _abort_all(self) -> None:
         for channel in list(self._channels):

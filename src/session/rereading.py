@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -66,7 +66,7 @@ class Snapshot:
                 found.update((identity, name) for name in names)
         return frozenset(found)
 
-    def continues(self, document: Document, last_config_id: str | None) -> bool:
+    def continues(self, document: Document, last_config_id: str | None, removed: Container[str]) -> bool:
         """Say whether this can be the document of the session that a document was kept equal to.
 
         A server that has made a new session under the same id has made a new document for it, whose configuration is a
@@ -78,17 +78,21 @@ class Snapshot:
         Args:
             document: The document here.
             last_config_id: The id of the configuration that the server's document had before, None if it had none.
+            removed: The ids of roots that the server has taken out, as when another client pushes.
         """
         known = [
             (model, definition)
             for name, definition in self._definitions.items()
-            if (model := document.get_model_by_id(cast(Any, name))) is not None
+            if is_generated(name) and (model := document.get_model_by_id(cast(Any, name))) is not None
         ]
         if any(_kind(model) != definition.get("name") for model, definition in known):
             return False
         if last_config_id is not None and last_config_id == self.config_id:
             return True
-        return any(is_generated(model.id) for model, _ in known)
+        # Of a document without roots there is nothing to lose.
+        return (
+            bool(known) or not document.roots or any(is_generated(name) and name in removed for name in self.root_ids)
+        )
 
     def can_show(self, key: Key | None) -> bool:
         """Say whether the server's document has that to which a key belongs."""

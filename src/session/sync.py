@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify, may_place, replaced
+from .changes import classify, may_place, removed_roots, replaced
 from .columns import SentColumns, complete_sent
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncEngine"]
 
+_REMEMBERED = 100  # roots
 _EVERYTHING = Doubts(frozenset(), everything=True)
 _owners: weakref.WeakKeyDictionary[Document, weakref.ref[SyncEngine]] = weakref.WeakKeyDictionary()
 
@@ -105,13 +106,14 @@ class SyncEngine:
         self._departures = Departures()
         self._holding = Holding()
         self._applier = Applier(self._acquaintance, self._conflicts, self._departures, self._holding, on_trouble)
-        self._judge = Judge(self._conflicts, resume, on_trouble)
+        self._judge = Judge(self._conflicts, resume, on_trouble, self._acquaintance)
         self._rereads: dict[Request, Doubts] = {}
         self._answers = 0
         self._sent_columns = SentColumns()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
         self._stood_for: dict[Request, list[Request]] = {}  # the program's pushes that it makes unnecessary
+        self._removed: deque[str] = deque(maxlen=_REMEMBERED)  # the ids of roots that the server has taken out
         self._config_id: str | None = None  # of the server's document, by which it is recognised after an outage
         self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
         self._overtaken: set[Request] = set()  # pushes that were written out before a comparison, and are sent after it
@@ -211,6 +213,8 @@ class SyncEngine:
 
     def _pushing(self, document: Document) -> Request:
         self._acquaintance.introduce_document(document)
+        if str(document.config.id) != self._config_id:
+            self._acquaintance.introduce_configuration(document)
         request = Request.carrying(Ask.PUSH, encoding.encode_document(document))
         self._echoes[request] = PushEcho([root.id for root in document.roots])
         return request
@@ -436,6 +440,7 @@ class SyncEngine:
             return  # before the first pull: what it changed is part of the document that is pulled
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
+        self._removed.extend(removed_roots(message.content))
         if self._applier.receive(document, message, number):
             self._reread_doubts()
 
@@ -543,7 +548,7 @@ class SyncEngine:
             raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
         snapshot = Snapshot(answer.content)
         forgotten = self._starting_over is not None or not inbound.same_process
-        if forgotten or not snapshot.continues(document, self._config_id):
+        if forgotten or not snapshot.continues(document, self._config_id, self._removed):
             if self._recovery.push_into_new_session:
                 self._start_over(inbound, document)
             else:
@@ -597,6 +602,7 @@ class SyncEngine:
                     # One that was to start over was never sent, because of another loss.
                     pushes += self._stood_for.pop(request, ()) if request is self._starting_over else [request]
             self._acquaintance.introduce_anew(document)
+            self._config_id = None
             request = self._starting_over = self._pushing(document)
             request.carries = tuple(carried)
             self._stood_for[request] = pushes
@@ -628,6 +634,8 @@ class SyncEngine:
         self._judge.settled(request, applied=reply is not None and not isinstance(reply, Error))
         if isinstance(reply, Error):
             error = refusal(request, reply)
+            if request.ask is Ask.PATCH and self._followed is not None:
+                self._judge.disown(request, self._followed)
             if request.ask is Ask.PATCH or (request.ask is Ask.PUSH and self._document is not None):
                 # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
                 self._conflicts.doubt_everything()

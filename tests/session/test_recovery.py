@@ -298,10 +298,12 @@ def test_a_session_is_recognised_by_its_documents_configuration_or_else_by_its_m
         script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
     there = json.dumps(script.contents().content)
     if models == "new":
-        for number, model in enumerate(model for model in script.document.models if model.id != "chosen"):
+        others = script.document.models.synced_references - script.document.config.references()
+        for number, model in enumerate(model for model in others if model.id != "chosen"):
             there = there.replace(model.id, f"p{9000 + number}")
     if config == "new":
-        there = there.replace(script.document.config.id, "p8000")
+        for number, model in enumerate(script.document.config.references()):
+            there = there.replace(model.id, f"p{8000 + number}")
     script.come_back(PullDocReply("s", "r", json.loads(there)))
     assert (len(script.recoveries), script.given_up) == ((1, []) if goes_on else (0, [(None, ())]))
 
