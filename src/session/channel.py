@@ -155,7 +155,7 @@ class Channel:
         if self._ended is not None or self._loop.is_closed():
             return describe_too_late(self._options.url, request)
         policy = self._policy
-        if policy is not None and (self._outage is not None or not self.is_open) and request.ask is Ask.PATCH:
+        if policy is not None and (self._outbox.is_held or not self.is_open) and request.ask is Ask.PATCH:
             size = self._kept + request.size
             if size > policy.max_pending:
                 return describe_full(self._options.url, request, size, policy.max_pending)
@@ -192,7 +192,9 @@ class Channel:
         Returns:
             The changes and pushes.
         """
-        return self._outbox.drop_changes()
+        dropped = self._outbox.drop_changes()
+        self._kept = 0
+        return dropped
 
     def give_up(self, failure: Exception | None, changes: tuple[str, ...] = ()) -> None:
         """End the channel after a reconnection. Any thread may call.

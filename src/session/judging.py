@@ -58,24 +58,25 @@ class Judge:
         """
         certain, most = found
         done, rest = requests[:most], requests[most:]
+        troubles: list[Exception] = []
         if not isinstance(reply, Error):
             unclear = evidence.unclear(requests[certain:most])
             if unclear:
-                self._on_trouble(undecided(unclear, reply))
+                troubles.append(undecided(unclear, reply))
             if len(rest) == 1:
                 self.disown(rest[0], evidence.document)
-                self._on_trouble(dropped(rest[0]))
+                troubles.append(dropped(rest[0]))
                 done, rest = requests, ()
         elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
             # The last one that was certainly applied may be the one at whose callbacks it failed.
-            self._on_trouble(undecided(requests[max(certain - 1, 0) : most], reply))
+            troubles.append(undecided(requests[max(certain - 1, 0) : most], reply))
         elif not rest:
-            self._on_trouble(raised_after(done[-1], reply))
+            troubles.append(raised_after(done[-1], reply))
         elif done:
             # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
             self._blamed[rest[0]] = (done[-1], reply)
         self._conflicts.doubt_everything()
-        self.conclude(requests, done, reply)
+        self._conclude_and_tell(requests, done, reply, *troubles)
 
     def judge_lost(self, requests: Group, found: tuple[int, int]) -> None:
         """Send again what has not reached the server before the connection was lost, and name what may have.
@@ -85,9 +86,8 @@ class Judge:
             found: How many of them it has applied for certain, and how many at the most.
         """
         certain, most = found
-        if certain < most:
-            self._on_trouble(in_doubt(requests[certain:most]))
-        self.conclude(requests, requests[:most], None)
+        troubles = [in_doubt(requests[certain:most])] if certain < most else []
+        self._conclude_and_tell(requests, requests[:most], None, *troubles)
 
     def disown(self, request: Request, document: Document) -> None:
         """Take it that the server does not know the models that a change has written out which it has not applied.
@@ -108,9 +108,15 @@ class Judge:
         Args:
             requests: The changes that were in doubt when the connection was lost.
         """
-        if requests:
-            self._on_trouble(in_doubt(requests))
-        self.conclude(requests, requests, None)
+        self._conclude_and_tell(requests, requests, None, *([in_doubt(requests)] if requests else []))
+
+    def _conclude_and_tell(self, requests: Group, done: Group, reply: Reply | None, *troubles: Exception) -> None:
+        try:
+            self.conclude(requests, done, reply)
+        finally:
+            # Whoever is told may make a call, for which the sending must have gone on.
+            for trouble in troubles:
+                self._on_trouble(trouble)
 
     def conclude(self, requests: Group, done: Group, reply: Reply | None) -> None:
         """Settle some changes, and send the others again.

@@ -35,7 +35,14 @@ from .columns import SentColumns, complete_sent
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
 from .echo import PushEcho
-from .errors import ApplyError, ConnectionLost, DocumentInUse, DuplicateModelId, SessionClosed
+from .errors import (
+    ApplyError,
+    ConnectionLost,
+    DocumentInUse,
+    DuplicateModelId,
+    PendingLimitExceeded,
+    SessionClosed,
+)
 from .evidence import Evidence, applied
 from .holding import Holding, is_letting_go, let_go
 from .identity import Acquaintance, take_back
@@ -647,17 +654,18 @@ class SyncEngine:
                 request.on_answer(reply)
             except Exception as failure:
                 error = failure
-        elif isinstance(error, LocalProtocolError) and request.change is not None:
+        elif isinstance(error, LocalProtocolError | PendingLimitExceeded) and request.change is not None:
             # It is made here already and never reaches the server, whose value takes its place.
-            error.add_note(not_sent(request))
+            if isinstance(error, LocalProtocolError):  # the other one says it itself
+                error.add_note(not_sent(request))
             self._conflicts.doubt(request.key)
         echo = self._echoes.pop(request, None)
         if echo is not None and echo.is_unclear:
             self._conflicts.doubt_everything()
         if investigated is not None and error is not None:
             requests, answer = investigated
-            self._on_trouble(undecided(requests, answer))
             self._judge.conclude(requests, requests, answer)
+            self._on_trouble(undecided(requests, answer))
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)

@@ -29,12 +29,13 @@ class Socket:
     Args:
         ended: Why the connection is over as soon as the acknowledgement has been read; None if it stands.
         refuses: Whether it is lost when something is sent.
+        msgid: The id of the acknowledgement; those that are counted tell one process from another.
     """
 
     subprotocol = "bokeh"
 
-    def __init__(self, ended: ConnectionClosed | None = None, *, refuses: bool = False) -> None:
-        self._unread = [['{"msgid": "a", "msgtype": "ACK"}', "{}", "{}"]]
+    def __init__(self, ended: ConnectionClosed | None = None, *, refuses: bool = False, msgid: str = "a") -> None:
+        self._unread = [[f'{{"msgid": "{msgid}", "msgtype": "ACK"}}', "{}", "{}"]]
         self._fault = ended
         self._refuses = refuses
         self._over = asyncio.Event()
@@ -242,6 +243,25 @@ def test_a_push_is_sent_again_though_the_next_connection_is_lost_before_it(
     play(scenario)
 
 
+@pytest.mark.parametrize(("msgid", "goes_out"), [("p2000", True), ("p1000", False)])
+def test_a_push_that_is_sent_again_waits_where_the_server_is_another_process(msgid: str, goes_out: bool) -> None:
+    async def scenario() -> None:
+        second = Socket(msgid=msgid)
+        network = Network(Socket(refuses=True, msgid="p1500"), second)
+        await network.channel.open()
+        network.channel.post(pushing())
+        await network.until(lambda: "Reconnected" in network.kinds)
+        (reconnected,) = (inbound for inbound in network.delivered if isinstance(inbound, Reconnected))
+        assert (reconnected.pushing, reconnected.same_process) == (goes_out, goes_out)
+        if goes_out:
+            await second.written_to.wait()
+        else:
+            assert [request.ask for request in network.channel.drop_changes()] == [Ask.PUSH]
+        await network.channel.abandon()
+
+    play(scenario)
+
+
 def test_a_lone_change_is_written_without_a_timer() -> None:
     async def scenario() -> None:
         socket = Socket()
@@ -333,6 +353,26 @@ def test_what_was_kept_in_one_outage_takes_no_room_in_the_next() -> None:
         await network.until(lambda: network.kinds.count("Disconnected") == 2)
         assert network.channel.post(patch("offline")) is None
         assert isinstance(network.channel.post(patch("offline")), PendingLimitExceeded)
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_nothing_is_kept_for_want_of_a_connection_where_there_is_one() -> None:
+    async def scenario() -> None:
+        first, second = Socket(), Socket()
+        network = Network(first, second, max_pending=10)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: "Disconnected" in network.kinds)
+        assert network.channel.post(patch("offline")) is None
+        await network.until(lambda: "Reconnected" in network.kinds)
+        assert isinstance(network.channel.post(patch("compared")), PendingLimitExceeded)
+        network.channel.drop_changes()
+        assert network.channel.post(patch("compared")) is None
+        network.channel.resume((), (), 1)
+        for _ in range(3):
+            assert network.channel.post(patch("again")) is None
         await network.channel.abandon()
 
     play(scenario)

@@ -12,7 +12,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.document.events import MessageSentEvent
 from bokeh.model import Model
-from bokeh.models import Column, ColumnDataSource
+from bokeh.models import Column, ColumnDataSource, Row
 from bokeh.models.widgets import Div, Slider
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +26,7 @@ from bokehwire import (
     async_push_session,
 )
 
+from ..live import DEADLINE
 from ..servers import SERVER_KINDS, LiveServer
 from .faces import AnySession, Face, contents, differences, do
 from .spying import SpyTransport
@@ -433,3 +434,36 @@ def test_a_message_about_a_model_that_is_not_here_is_named(server: LiveServer, f
         await do(session.force_roundtrip())
 
     face.play(scenario)
+
+
+def test_a_model_that_a_dropped_change_has_brought_back_is_written_out_again(server: LiveServer) -> None:
+    """The server has let go of it, and would drop with an OK what refers to it, too."""
+    told: list[Exception] = []
+
+    async def scenario() -> None:
+        kept, moved = Div(text="kept"), Div(text="moved")
+        row, column = Row(children=[moved]), Column(children=[kept])
+        column.children = [kept, row]
+        document = Document()
+        document.add_root(column)
+        one = await async_push_session(document, url=server.url(), on_error=told.append)
+        two = await async_pull_session(one.id, server.url())
+        assert two.document is not None
+        theirs: Any = two.document.roots[0]
+        theirs.children = theirs.children[1:]
+        row.children = []
+        column.children = [kept, row, moved]
+        await one.wait_for(lambda: told, DEADLINE) if not told else None
+        column.children = [row, moved]
+        with pytest.raises(PatchRejected, match="children changed"):
+            await one.force_roundtrip()
+        for session in (one, two):
+            await session.force_roundtrip()
+        there = await server.aedit(one.id, contents)
+        for session in (one, two):
+            assert not (found := differences(there, contents(session.document))), found
+        assert column.children == [row, moved]
+        await one.close()
+        await two.close()
+
+    asyncio.run(scenario())

@@ -18,7 +18,7 @@ from bokeh.models import Column, Range1d
 from bokeh.models.widgets import Button, Slider
 from bokeh.plotting import figure
 
-from bokehwire import ApplyError, DuplicateModelId, PatchRejected
+from bokehwire import ApplyError, DuplicateModelId, PatchRejected, PendingLimitExceeded
 from bokehwire.protocol import Error, LocalLimitExceeded, Ok, PullDocReply
 from bokehwire.session import encoding
 from bokehwire.session.changes import ROOTS
@@ -569,6 +569,17 @@ def test_a_root_with_the_id_of_another_is_refused_and_its_removal_is_not_sent(mo
     assert [request.ask for request in script.posted[1:]] == [Ask.PULL]
     settle(script, script.posted[-1], there)
     assert script.document.roots == [script.source, script.slider]
+
+
+def test_a_change_that_could_not_be_kept_is_taken_back() -> None:
+    script = pushed()
+    script.slider.value = 2
+    error = PendingLimitExceeded("no room", changes=("the change",), size=2, limit=1)
+    there = server_with(script, lambda there: setattr(slider_of(there), "value", 1))
+    script.engine.handle(Answered((script.posted[-1],), None, error))
+    settle(script, pulls(script)[0], there)
+    assert script.slider.value == 1
+    assert script.troubles == [error]
 
 
 @pytest.mark.parametrize("change", ["replace", "append"])

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource
-from bokeh.models.widgets import Slider
+from bokeh.models.widgets import Div, Slider
 
 from bokehwire import ChangesInDoubt, ConnectionLost, PatchRejected, RequestRefused
 from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
@@ -308,6 +308,26 @@ def test_a_session_is_recognised_by_its_documents_configuration_or_else_by_its_m
     assert (len(script.recoveries), script.given_up) == ((1, []) if goes_on else (0, [(None, ())]))
 
 
+@pytest.mark.parametrize("met", ["pulled", "pushed into a new session"])
+def test_the_configuration_is_that_of_what_was_last_pulled_or_pushed(met: str) -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    if met == "pulled":
+        theirs = script.contents()
+        theirs.content["doc"]["config"]["id"] = "p7000"
+        pull = script.engine.pull()
+        script.engine.handle(Answered((pull,), theirs))
+    else:
+        script.engine.handle(Answered((script.start_over(),), Ok("s", "r")))
+    script.recoveries.clear()
+    there = Document()
+    there.add_root(Slider(start=0, end=1, value=0))
+    content = json.loads(bytes(encode_document(there).content))
+    content["doc"]["config"]["id"] = "p7000" if met == "pulled" else str(script.document.config.id)
+    script.come_back(PullDocReply("s", "r", content))
+    assert [recovery.pushed for recovery in script.recoveries] == [False]
+
+
 def test_a_document_without_a_configuration_is_recognised_by_its_models() -> None:
     script = Scripted()
     script.answer(Ok("s", "r"))
@@ -318,6 +338,47 @@ def test_a_document_without_a_configuration_is_recognised_by_its_models() -> Non
     there.content["doc"]["roots"] = []
     script.come_back(there)
     assert script.given_up == [(None, ())]
+
+
+def test_a_model_with_a_chosen_id_may_have_become_another_in_a_session_that_goes_on() -> None:
+    script = Scripted()
+    script.document.add_root(chosen())
+    for push_or_change in list(script.posted):
+        script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
+    there = Document.from_json(script.contents().content["doc"])
+    there.remove_root(there.roots[-1])
+    other = Div(text="on another page")
+    cast(Any, other)._id = "chosen"
+    there.add_root(other)
+    script.come_back(PullDocReply("s", "r", json.loads(bytes(encode_document(there).content))))
+    assert len(script.recoveries) == 1
+
+
+@pytest.mark.parametrize("told", ["one root", "all roots"])
+def test_a_session_is_recognised_though_its_roots_were_just_being_replaced(told: str) -> None:
+    """As when another client pushes, whose document has another configuration, and the connection is cut meanwhile."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    there = script.contents()
+    there.content["doc"]["config"]["id"] = "p8000"
+    for root in script.document.roots[: 1 if told == "one root" else 2]:
+        script.receive({"kind": "RootRemoved", "model": {"id": root.id}})
+    there.content["doc"]["roots"] = there.content["doc"]["roots"][:1]
+    script.come_back(there)
+    assert len(script.recoveries) == 1
+    assert [root.id for root in script.document.roots] == [script.source.id]
+
+
+def test_an_empty_document_is_not_pushed_over_one_that_nobody_knows() -> None:
+    script = Scripted(new_session=True)
+    script.document.clear()
+    for push_or_change in list(script.posted):
+        script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
+    there = Document()
+    there.add_root(Slider(start=0, end=1, value=0))
+    script.come_back(PullDocReply("s", "r", json.loads(bytes(encode_document(there).content))))
+    assert [recovery.pushed for recovery in script.recoveries] == [False]
+    assert len(script.document.roots) == 1
 
 
 def test_what_the_server_had_before_a_push_is_not_taken_over() -> None:

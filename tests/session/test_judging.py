@@ -1,0 +1,52 @@
+"""What is done about changes, in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import msgspec
+import pytest
+from bokeh.document import Document
+
+from bokehwire import ChangesInDoubt, PatchRejected
+from bokehwire.protocol import Ok
+from bokehwire.session.conflicts import Conflicts
+from bokehwire.session.identity import Acquaintance
+from bokehwire.session.judging import Judge
+from bokehwire.session.requests import Ask, Change, Request
+
+
+def change(name: str) -> Request:
+    content = msgspec.Raw(b'{"kind": "ModelChanged"}')
+    return Request(Ask.PATCH, Change((name,), ("model", name), replaces=True, alone=False), content, made_after=5)
+
+
+def judge_with(order: list[Any]) -> tuple[Judge, Conflicts]:
+    conflicts = Conflicts()
+    resume = Mock(side_effect=lambda *arguments: order.append("resumed"))
+    return Judge(conflicts, resume, lambda error: order.append(type(error)), Acquaintance()), conflicts
+
+
+@pytest.mark.parametrize("verdict", ["dropped", "lost", "left"])
+def test_a_program_is_told_when_the_sending_has_gone_on(verdict: str) -> None:
+    """It may make a call when it is told."""
+    order: list[Any] = []
+    judge, _ = judge_with(order)
+    requests = (change("first"),)
+    if verdict == "dropped":
+        evidence = Mock(document=Document(), unclear=Mock(return_value=()))
+        judge.judge(requests, Ok("s", "r"), evidence, (0, 0))
+    elif verdict == "lost":
+        judge.judge_lost(requests, (0, 1))
+    else:
+        judge.leave(requests)
+    assert order == ["resumed", PatchRejected if verdict == "dropped" else ChangesInDoubt]
+
+
+def test_what_was_made_after_a_change_that_was_not_applied_may_be_dropped_as_well() -> None:
+    judge, conflicts = judge_with([])
+    later = change("later")
+    conflicts.changed(later)
+    judge.disown(change("dropped"), Document())
+    assert later.made_after < 0
