@@ -509,6 +509,11 @@ class AsyncClientSession:
                 run_to_end(self.close("the program has ended"))
         except Exception as error:
             _log.error("session %s was not closed before the interpreter ended: %s", self._id, error)
+        except BaseException:  # as Ctrl-C, or sys.exit in a handler
+            lost = () if self._channel is None else self._channel.unconfirmed
+            if lost:
+                _log.error("session %s was not closed, and changes are lost: %s", self._id, some_of(lost))
+            raise
 
     def _drop(self) -> None:
         """Close without a loop to do it on; what the server has not confirmed is lost."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Callable
 
@@ -160,6 +161,43 @@ def test_what_is_lost_with_a_session_that_was_not_closed_is_logged(program: str,
     finally:
         server_process.resume()
     assert (code, printed, logged.count("title changed to 'changed'")) == (0, "", 1), logged
+
+
+def test_all_sessions_together_end_as_soon_as_the_one_that_may_wait_longest(
+    server_process: ServerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = pull_session(url=server_process.url("/slider"), close_timeout=10 * DEADLINE)
+    assert session.document is not None
+    server_process.freeze()
+    try:
+        session.document.title = "changed"
+        session._session.finish(time.monotonic() - 10 * DEADLINE)  # as others have taken so long already
+    finally:
+        server_process.resume()
+    assert "title changed to 'changed'" in caplog.text
+    assert not session.connected
+
+
+@pytest.mark.parametrize("how", ["KeyboardInterrupt", "SystemExit(3)"])
+def test_an_interruption_of_one_session_at_the_end_takes_nothing_from_the_others(
+    how: str, exchange_server: LiveServer
+) -> None:
+    source = f"""
+        def refuse(attr, old, new):
+            raise {how}
+        one, two = (bokehwire.pull_session(f"{how} {{name}}", url={exchange_server.url(APP)!r}) for name in "ab")
+        one.document.get_model_by_name("mirror").on_change("text", refuse)
+        for slider in [session.document.get_model_by_name("slider") for session in (one, two)]:
+            for number in range(2, 50):
+                slider.value = number
+    """
+    _, printed, logged = run(source)
+    assert printed == ""
+    arrived = [
+        exchange_server.edit(f"{how} {name}", lambda there: int(model(there, "slider").value), APP) for name in "ab"
+    ]
+    assert arrived[1] == 49
+    assert arrived[0] == 49 or f"session {how} a was not closed, and changes are lost: Slider" in logged
 
 
 def test_a_rejection_that_no_call_has_raised_is_logged_when_the_interpreter_ends(server_process: ServerProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from bokehwire import (
     SessionClosed,
     SessionLost,
     WaitTimeout,
+    pull_session,
 )
 from bokehwire.session.judging import Judge
 from bokehwire.session.rereading import Snapshot
@@ -474,6 +476,22 @@ def test_pings_find_a_frozen_server_and_the_session_outlives_it(some_face: Face,
         assert log.returns
 
     play(some_face, scenario)
+
+
+@pytest.mark.filterwarnings("ignore:a session was not closed")
+def test_what_waits_for_a_connection_is_logged_when_nobody_has_the_session(
+    long_server: LiveServer, cutter: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Log()
+    session = pull_session(url=cutter.url(APP), **log.options)
+    slider = model(session.document, "slider")
+    cutter.block()
+    cutter.drop()
+    session.wait_for(lambda: log.losses, DEADLINE)
+    slider.value = 7
+    del session, slider
+    gc.collect()
+    assert "the server has not confirmed 1 changes" in caplog.text
 
 
 def test_models_added_and_removed_without_a_connection_arrive(

@@ -17,7 +17,7 @@ from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
 from bokehwire.session import evidence
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.identity import is_generated
-from bokehwire.session.requests import Answered, Ask, Doubted, Patched, Reconnected
+from bokehwire.session.requests import Answered, Ask, Change, Doubted, Patched, Reconnected, Request
 
 from .scripted import Scripted
 
@@ -435,6 +435,8 @@ def test_a_push_of_the_program_that_waits_is_part_of_the_one_into_a_new_session(
     script = Scripted(new_session=True)
     script.answer(Ok("s", "r"))
     older = script.engine.push(script.document)
+    part = Request(Ask.PATCH, Change(("part of the older push",)))
+    older.carries = (part,)
     script.source.stream(ROWS)
     first = script.start_over()
     assert script.unsent == (older, script.posted[2])
@@ -445,14 +447,14 @@ def test_a_push_of_the_program_that_waits_is_part_of_the_one_into_a_new_session(
     script.answer(script.contents())
     second = script.resumed[-1][0][0][0]
     done = [older.done]
-    assert second.changes == script.posted[2].changes
+    assert second.changes == (*part.changes, *script.posted[2].changes)
     assert b'"x",[0,1]' in bytes(second.content)
     answer = Error("s", "e", "r", "refused") if refused else Ok("s", "r")
     script.engine.handle(Answered((second,), answer))
     done.append(older.done)
     assert done == [False, True]
     assert isinstance(older.error, RequestRefused) is refused
-    assert list(script.engine._echoes) == []
+    assert (list(script.engine._echoes), script.engine._stood_for) == ([], {})
 
 
 def test_a_push_that_is_part_of_another_ends_with_the_session() -> None:
