@@ -26,6 +26,7 @@ from .requests import Before, Change, Key
 __all__ = [
     "ROOTS",
     "TITLE",
+    "added_roots",
     "classify",
     "key_of_wire_event",
     "may_place",
@@ -159,6 +160,19 @@ def removed_roots(content: Any) -> list[str]:
         case {
             "events": [{"kind": "RootRemoved", "model": {"id": str(identity)}}]
         }:  # each comes in a message of its own
+            return [identity]
+        case _:
+            return []
+
+
+def added_roots(event: Any) -> list[str]:
+    """Give the id of the root that a change from the server adds, in a list that is empty if it adds none.
+
+    Args:
+        event: One element of a PATCH-DOC's "events", which may be malformed.
+    """
+    match event:
+        case {"kind": "RootAdded", "model": {"id": str(identity)}}:
             return [identity]
         case _:
             return []

@@ -571,6 +571,22 @@ def test_a_root_with_the_id_of_another_is_refused_and_its_removal_is_not_sent(mo
     assert script.document.roots == [script.source, script.slider]
 
 
+@pytest.mark.parametrize("written", ["as a reference", "out"])
+def test_a_root_that_comes_again_while_roots_are_in_doubt_may_have_changed(written: str) -> None:
+    """As when another client pushes, which tells nothing of the properties where it is written as a reference."""
+    script = pushed()
+    script.document.add_root(Slider(start=0, end=1, value=0))
+    ours = script.posted[-1]
+    ours.sent_after = 0
+    there = server_with(script, lambda there: there.roots[0].stream({"x": [5], "y": [5]}))  # type: ignore[attr-defined]
+    root = there.content["doc"]["roots"][0]
+    script.receive({"kind": "RootRemoved", "model": {"id": script.source.id}})
+    script.receive({"kind": "RootAdded", "model": {"id": root["id"]} if written == "as a reference" else root})
+    settle(script, ours)
+    settle(script, pulls(script)[0], there)
+    assert script.source.data["x"] == [0, 5]
+
+
 def test_a_change_that_could_not_be_kept_is_taken_back() -> None:
     script = pushed()
     script.slider.value = 2
