@@ -28,6 +28,7 @@ __all__ = [
     "TITLE",
     "added_roots",
     "classify",
+    "is_about_roots",
     "key_of_wire_event",
     "may_place",
     "removed_roots",
@@ -148,6 +149,16 @@ def may_place(event: DocumentPatchedEvent) -> bool:
     if isinstance(event, ModelChangedEvent):
         return may_hold_models(type(event.model), event.attr)
     return isinstance(event, RootAddedEvent)
+
+
+def is_about_roots(content: Any) -> bool:
+    """Say whether a message of changes from the server adds or removes roots.
+
+    Args:
+        content: The content of a PATCH-DOC, which may be malformed.
+    """
+    events = content.get("events") if isinstance(content, dict) else None
+    return isinstance(events, list) and any(key_of_wire_event(event) == ROOTS for event in events)
 
 
 def removed_roots(content: Any) -> list[str]:

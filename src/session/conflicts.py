@@ -304,11 +304,6 @@ class Conflicts:
         return key != ROOTS and not any(request.replaces for request in ours)
 
     @_locked
-    def overwritten(self) -> None:
-        """Put every unanswered change in doubt: a pull has overwritten it here, and the server applies it yet."""
-        self._doubts |= self._unanswered.keys()
-
-    @_locked
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._unanswered.clear()

@@ -66,7 +66,9 @@ class Snapshot:
                 found.update((identity, name) for name in names)
         return frozenset(found)
 
-    def continues(self, document: Document, last_config_id: str | None, removed: Container[str]) -> bool:
+    def continues(
+        self, document: Document, last_config_id: str | None, removed: Container[str], was_emptied: bool
+    ) -> bool:
         """Say whether this can be the document of the session that a document was kept equal to.
 
         A server that has made a new session under the same id has made a new document for it, whose configuration is a
@@ -78,7 +80,8 @@ class Snapshot:
         Args:
             document: The document here.
             last_config_id: The id of the configuration that the server's document had before, None if it had none.
-            removed: The ids of roots that the server has taken out, as when another client pushes.
+            removed: The ids of roots that the server was taking out last, as when another client pushes.
+            was_emptied: Whether it was the server that has taken out the last root here.
         """
         known = [
             (model, definition)
@@ -89,10 +92,9 @@ class Snapshot:
             return False
         if last_config_id is not None and last_config_id == self.config_id:
             return True
-        # Of a document without roots there is nothing to lose.
-        return (
-            bool(known) or not document.roots or any(is_generated(name) and name in removed for name in self.root_ids)
-        )
+        if was_emptied and not document.roots:
+            return True
+        return bool(known) or any(is_generated(name) and name in removed for name in self.root_ids)
 
     def can_show(self, key: Key | None) -> bool:
         """Say whether the server's document has that to which a key belongs."""

@@ -30,7 +30,7 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify, may_place, removed_roots, replaced
+from .changes import classify, is_about_roots, may_place, removed_roots, replaced
 from .columns import SentColumns, complete_sent
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -120,9 +120,11 @@ class SyncEngine:
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._starting_over: Request | None = None  # the push of our document into a new session
         self._stood_for: dict[Request, list[Request]] = {}  # the program's pushes that it makes unnecessary
-        self._removed: deque[str] = deque(maxlen=_REMEMBERED)  # the ids of roots that the server has taken out
+        self._removed: deque[str] = deque(maxlen=_REMEMBERED)  # the ids of roots that the server is just replacing
+        self._was_emptied = False  # by the server, which may be doing that
         self._config_id: str | None = None  # of the server's document, by which it is recognised after an outage
         self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
+        self._overwritten: int | None = None  # the questions answered when a pull had overwritten changes under way
         self._overtaken: set[Request] = set()  # pushes that were written out before a comparison, and are sent after it
         self._is_taking_over = False  # after a comparison; a handler may make a call then
         self._comparison: Request | None = None  # of the documents, after a reconnection
@@ -253,6 +255,8 @@ class SyncEngine:
             case Patched(message=message, number=number):
                 self._receive(message, number)
             case Answered(requests, reply, error):
+                if self._untold is None:
+                    self._removed.clear()
                 for request in requests:
                     self._settle(request, reply, error)
                 self._reread_doubts()
@@ -346,6 +350,11 @@ class SyncEngine:
         made_after = self._holding.made_after(self._applier.handled)
         if self._untold is not None:
             made_after = min(made_after, self._untold - 1)
+        if self._overwritten is not None:
+            if self.is_settled_since(self._overwritten):
+                self._overwritten = None
+            else:
+                made_after = -1
         if before is None:
             before = replaced(event)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
@@ -429,7 +438,10 @@ class SyncEngine:
             self._replacing = None
         document.models.flush_synced()
         self._config_id = config_id(content)
-        self._conflicts.overwritten()
+        if self._conflicts.has_unanswered:
+            # What they take out was brought back here, and the server drops what refers to it.
+            self._conflicts.doubt_everything()
+            self._overwritten = self._answers
         self._server_version = version if isinstance(version, str) else None
         self._follow(document)
         self._document = document
@@ -447,8 +459,13 @@ class SyncEngine:
             return  # before the first pull: what it changed is part of the document that is pulled
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
-        self._removed.extend(removed_roots(message.content))
-        if self._applier.receive(document, message, number):
+        ask = self._applier.receive(document, message, number)
+        if is_about_roots(message.content):
+            self._removed.extend(removed_roots(message.content))
+            self._was_emptied = not document.roots
+        else:
+            self._removed.clear()
+        if ask:
             self._reread_doubts()
 
     def _reread_doubts(self) -> None:
@@ -555,7 +572,7 @@ class SyncEngine:
             raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
         snapshot = Snapshot(answer.content)
         forgotten = self._starting_over is not None or not inbound.same_process
-        if forgotten or not snapshot.continues(document, self._config_id, self._removed):
+        if forgotten or not snapshot.continues(document, self._config_id, self._removed, self._was_emptied):
             if self._recovery.push_into_new_session:
                 self._start_over(inbound, document)
             else:

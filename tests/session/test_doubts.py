@@ -571,6 +571,81 @@ def test_a_root_with_the_id_of_another_is_refused_and_its_removal_is_not_sent(mo
     assert script.document.roots == [script.source, script.slider]
 
 
+def test_what_a_pull_has_brought_back_may_be_gone_by_a_change_under_way() -> None:
+    """And the server drops with an OK what refers to it."""
+    script = pushed()
+    layout = Column(children=[Slider(start=0, end=1, value=0)])
+    script.document.add_root(layout)
+    settle(script, script.posted[-1])
+    there = script.contents()
+    pull = script.engine.pull()
+    layout.children = []
+    change = script.posted[-1]
+    settle(script, pull, there)
+    script.document.title = "may be dropped"
+    assert script.posted[-1].made_after < 0
+    settle(script, script.posted[-1])
+    settle(script, change)
+    layout.children = []
+    after = script.contents()
+    settle(script, script.posted[-1])
+    for question in pulls(script)[1:]:
+        settle(script, question, after)
+    assert script.engine.is_settled
+    script.document.title = "cannot be dropped"
+    assert script.posted[-1].made_after >= 0
+
+
+def test_a_message_that_is_handled_a_second_time_is_asked_about_and_not_applied() -> None:
+    """As after an interruption, of which nobody knows how far it has let the first time come."""
+    script = pushed()
+    event = streamed(script, 5)
+    script.receive(event)
+    script.received -= 1
+    script.receive(event)
+    assert script.source.data["x"] == [0, 5]
+    assert len(pulls(script)) == 1
+
+
+def test_a_patch_that_does_not_fit_is_asked_about_at_once() -> None:
+    script = pushed()
+    patches = {"type": "map", "entries": [["x", [[7, 1]]]]}
+    script.receive({"kind": "ColumnsPatched", "model": {"id": script.source.id}, "attr": "data", "patches": patches})
+    assert len(pulls(script)) == 1
+
+
+def test_what_a_handler_raises_while_models_are_taken_over_together_is_told() -> None:
+    script = pushed()
+    child = Slider(start=0, end=1, value=0)
+    layout = Column(children=[child])
+    script.document.add_root(layout)
+    settle(script, script.posted[-1])
+
+    def refuse(attr: str, old: object, new: object) -> None:
+        raise ValueError("on purpose")
+
+    layout.on_change("children", refuse)
+
+    def empty(there: Document) -> None:
+        cast(Any, there.roots[-1]).children = []
+
+    there = server_with(script, empty)
+    script.slider.title = "under way"
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], there)
+    assert layout.children == []
+    assert [type(trouble) for trouble in script.troubles] == [PatchRejected, ApplyError]
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(3, Verdict.STALE), (4, Verdict.DOUBT)])
+def test_what_had_arrived_when_a_replacement_was_sent_is_stale(number: int, verdict: Verdict) -> None:
+    conflicts = Conflicts()
+    change = Request(Ask.PATCH, Change(("a change",), ("model", "value"), replaces=True), sent_after=3)
+    conflicts.changed(change)
+    assert conflicts.judge(("model", "value"), number) is verdict
+    assert conflicts.is_contested(("model", "value")) is (verdict is Verdict.DOUBT)
+
+
 @pytest.mark.parametrize("written", ["as a reference", "out"])
 def test_a_root_that_comes_again_while_roots_are_in_doubt_may_have_changed(written: str) -> None:
     """As when another client pushes, which tells nothing of the properties where it is written as a reference."""

@@ -10,7 +10,7 @@ import pytest
 from bokeh.document import Document
 
 from bokehwire import ChangesInDoubt, PatchRejected
-from bokehwire.protocol import Ok
+from bokehwire.protocol import Error, Ok
 from bokehwire.session.conflicts import Conflicts
 from bokehwire.session.identity import Acquaintance
 from bokehwire.session.judging import Judge
@@ -42,6 +42,18 @@ def test_a_program_is_told_when_the_sending_has_gone_on(verdict: str) -> None:
     else:
         judge.leave(requests)
     assert order == ["resumed", PatchRejected if verdict == "dropped" else ChangesInDoubt]
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_change_is_to_blame_where_the_one_behind_it_is_not(applied: bool) -> None:
+    order: list[Any] = []
+    judge, _ = judge_with(order)
+    first, second = change("first"), change("second")
+    evidence = Mock(document=Document(), counts=Mock(return_value=frozenset({1})))
+    judge.judge((first, second), Error("s", "e", "r", "refused"), evidence, (1, 1))
+    order.clear()
+    judge.settled(second, applied=applied)
+    assert order == ([PatchRejected] if applied else [])
 
 
 def test_what_was_made_after_a_change_that_was_not_applied_may_be_dropped_as_well() -> None:

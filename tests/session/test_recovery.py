@@ -285,6 +285,14 @@ def chosen() -> Slider:
     return slider
 
 
+def reconfigure(script: Scripted, there: PullDocReply) -> None:
+    """Give the server's document another configuration than ours."""
+    text = json.dumps(there.content["doc"]["config"])
+    for number, model in enumerate(script.document.config.references()):
+        text = text.replace(model.id, f"p{8000 + number}")
+    there.content["doc"]["config"] = json.loads(text)
+
+
 @pytest.mark.parametrize(
     ("config", "models", "goes_on"), [("old", "new", True), ("new", "old", True), ("new", "new", False)]
 )
@@ -301,10 +309,10 @@ def test_a_session_is_recognised_by_its_documents_configuration_or_else_by_its_m
         others = script.document.models.synced_references - script.document.config.references()
         for number, model in enumerate(model for model in others if model.id != "chosen"):
             there = there.replace(model.id, f"p{9000 + number}")
+    reply = PullDocReply("s", "r", json.loads(there))
     if config == "new":
-        for number, model in enumerate(script.document.config.references()):
-            there = there.replace(model.id, f"p{8000 + number}")
-    script.come_back(PullDocReply("s", "r", json.loads(there)))
+        reconfigure(script, reply)
+    script.come_back(reply)
     assert (len(script.recoveries), script.given_up) == ((1, []) if goes_on else (0, [(None, ())]))
 
 
@@ -360,7 +368,7 @@ def test_a_session_is_recognised_though_its_roots_were_just_being_replaced(told:
     script = Scripted()
     script.answer(Ok("s", "r"))
     there = script.contents()
-    there.content["doc"]["config"]["id"] = "p8000"
+    reconfigure(script, there)
     for root in script.document.roots[: 1 if told == "one root" else 2]:
         script.receive({"kind": "RootRemoved", "model": {"id": root.id}})
     there.content["doc"]["roots"] = there.content["doc"]["roots"][:1]
@@ -369,16 +377,41 @@ def test_a_session_is_recognised_though_its_roots_were_just_being_replaced(told:
     assert [root.id for root in script.document.roots] == [script.source.id]
 
 
-def test_an_empty_document_is_not_pushed_over_one_that_nobody_knows() -> None:
+@pytest.mark.parametrize("emptied_by", ["server", "program"])
+def test_a_document_that_the_server_has_emptied_is_not_pushed(emptied_by: str) -> None:
+    """The server may be about to fill it with what another client has pushed."""
     script = Scripted(new_session=True)
-    script.document.clear()
-    for push_or_change in list(script.posted):
-        script.engine.handle(Answered((push_or_change,), Ok("s", "r")))
+    script.answer(Ok("s", "r"))
+    if emptied_by == "program":
+        script.document.clear()
+    for root in script.document.roots:
+        script.receive({"kind": "RootRemoved", "model": {"id": root.id}})
+    for change in script.posted[1:]:
+        script.engine.handle(Answered((change,), Ok("s", "r")))
     there = Document()
     there.add_root(Slider(start=0, end=1, value=0))
     script.come_back(PullDocReply("s", "r", json.loads(bytes(encode_document(there).content))))
-    assert [recovery.pushed for recovery in script.recoveries] == [False]
-    assert len(script.document.roots) == 1
+    if emptied_by == "program":
+        assert script.resumed[-1][0][0][0].ask is Ask.PUSH
+    else:
+        assert [recovery.pushed for recovery in script.recoveries] == [False]
+        assert len(script.document.roots) == 1
+
+
+@pytest.mark.parametrize("later", ["a change", "an answer"])
+def test_roots_that_were_taken_out_a_while_ago_tell_nothing(later: str) -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    there = script.contents()
+    reconfigure(script, there)
+    there.content["doc"]["roots"] = there.content["doc"]["roots"][:1]
+    script.receive({"kind": "RootRemoved", "model": {"id": script.source.id}})
+    if later == "a change":
+        script.receive({"kind": "TitleChanged", "title": "later"})
+    else:
+        script.engine.handle(Answered((script.engine.ask(Ask.ROUND_TRIP),), Ok("s", "r")))
+    script.come_back(there)
+    assert script.given_up == [(None, ())]
 
 
 def test_what_the_server_had_before_a_push_is_not_taken_over() -> None:
