@@ -554,8 +554,13 @@ def test_ctrl_c_says_what_the_cancellation_has_cost() -> None:
             cancelled.add_note("a change is lost")
             raise
 
-    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt) as caught:
-        drive(runner.get_loop(), work(), threading.RLock())
+    # A shell that runs the tests in the background has them ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt) as caught:
+            drive(runner.get_loop(), work(), threading.RLock())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert caught.value.__notes__ == ["a change is lost"]
 
 
