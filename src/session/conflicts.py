@@ -281,9 +281,13 @@ class Conflicts:
             of one that was added to since, all its unanswered changes have to be added once more.
         """
         keys = doubts.keys | present if doubts.everything else doubts.keys
+        coming_back = frozenset(identity for request in self._bringing_back for identity in request.returns)
         settled: set[Key] = set()
         for key in keys:
             ours = self._unanswered.get(key)
+            if not ours and key[0] in coming_back:
+                self._doubts.add(key)  # a change under way sets every property of it
+                continue
             if not ours:
                 settled.add(key)
                 continue

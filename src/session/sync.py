@@ -363,6 +363,9 @@ class SyncEngine:
             self._conflicts.changed(request)
             if self._holding.concerns(change.key):
                 self._conflicts.doubt(change.key)
+            if request.returns and is_letting_go(event.document):
+                # Where changes were combined, the server has not been told that the models were gone.
+                self._conflicts.doubt_everything()
             if may_place(event):
                 self._departures.place(event.document, request)
             self._post(request)

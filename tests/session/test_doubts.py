@@ -596,6 +596,46 @@ def test_what_a_pull_has_brought_back_may_be_gone_by_a_change_under_way() -> Non
     assert script.posted[-1].made_after >= 0
 
 
+def test_a_model_that_a_change_under_way_brings_back_keeps_what_it_was_given() -> None:
+    script = pushed()
+    there = script.contents()
+    script.slider.tags = ["refused"]
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    (question,) = pulls(script)
+    script.document.remove_root(script.slider)
+    script.slider.title = "new"  # while nobody follows it
+    script.document.add_root(script.slider)
+    removed, added = script.posted[-2:]
+    assert added.returns == {script.slider.id}
+    settle(script, question, there)
+    assert script.slider.title == "new"
+    settle(script, removed)
+    settle(script, added)
+    for number in range(1, 3):
+        settle(script, pulls(script)[number], script.contents())
+    assert script.slider.title == "new"
+    assert script.engine.is_settled
+
+
+def test_a_model_that_was_changed_between_combined_changes_is_as_the_server_has_it() -> None:
+    script = pushed()
+    child = Slider(start=0, end=1, value=0, title="old")
+    layout = Column(children=[child])
+    script.document.add_root(layout)
+    settle(script, script.posted[-1])
+    there = script.contents()
+    script.document.hold("combine")
+    layout.children = []
+    child.title = "new"
+    layout.children = [child]
+    script.document.unhold()
+    settle(script, script.posted[-1] if script.posted[-1].ask is Ask.PATCH else script.posted[-2])
+    for question in pulls(script):
+        settle(script, question, there)
+    assert child.title == "old"
+    assert script.engine.is_settled
+
+
 def test_a_message_that_is_handled_a_second_time_is_asked_about_and_not_applied() -> None:
     """As after an interruption, of which nobody knows how far it has let the first time come."""
     script = pushed()
