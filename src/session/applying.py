@@ -11,15 +11,15 @@ from bokeh.core.serialization import DeserializationError, Deserializer
 from bokeh.document.callbacks import invoke_with_curdoc
 
 from . import encoding
-from .changes import TITLE, added_roots, key_of_wire_event, replaced_on_the_wire
+from .changes import TITLE, key_of_wire_event, replaced_on_the_wire
 from .columns import complete_received, misfits
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, refers_to_strangers
 from .errors import ApplyError
 from .holding import Holding, is_held
-from .identity import Acquaintance, defined_ids
+from .identity import Acquaintance
 from .plain import are_plain
-from .wire_objects import decoded
+from .wire_objects import decoded, may_bring_models
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -96,9 +96,9 @@ class Applier:
             passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
             if passed_over:
                 self._departures.missed(document, passed_over, number)
-                again = defined_ids(passed_over).union(*map(added_roots, passed_over))
-                if any(document.get_model_by_id(cast(Any, identity)) for identity in again):
-                    # As when another client pushes: models with ids that are here already, and anything in them.
+                if any(map(may_bring_models, passed_over)):
+                    # As when another client pushes, or puts a model back that it has changed meanwhile: the ids are
+                    # here already, and what has become of the models is told this once, and not to everybody.
                     self._conflicts.doubt_everything()
                 events[:] = [event for event in events if event not in passed_over]
 

@@ -26,7 +26,6 @@ from .requests import Before, Change, Key
 __all__ = [
     "ROOTS",
     "TITLE",
-    "added_roots",
     "classify",
     "is_about_roots",
     "key_of_wire_event",
@@ -171,19 +170,6 @@ def removed_roots(content: Any) -> list[str]:
         case {
             "events": [{"kind": "RootRemoved", "model": {"id": str(identity)}}]
         }:  # each comes in a message of its own
-            return [identity]
-        case _:
-            return []
-
-
-def added_roots(event: Any) -> list[str]:
-    """Give the id of the root that a change from the server adds, in a list that is empty if it adds none.
-
-    Args:
-        event: One element of a PATCH-DOC's "events", which may be malformed.
-    """
-    match event:
-        case {"kind": "RootAdded", "model": {"id": str(identity)}}:
             return [identity]
         case _:
             return []

@@ -155,7 +155,8 @@ class Channel:
         if self._ended is not None or self._loop.is_closed():
             return describe_too_late(self._options.url, request)
         policy = self._policy
-        if policy is not None and (self._outbox.is_held or not self.is_open) and request.ask is Ask.PATCH:
+        waits = not self.is_open or (self._outage is not None and self._outbox.is_held)
+        if policy is not None and waits and request.ask is Ask.PATCH:
             size = self._kept + request.size
             if size > policy.max_pending:
                 return describe_full(self._options.url, request, size, policy.max_pending)
@@ -177,6 +178,8 @@ class Channel:
         assert self._loop is not None
         if self._ended is None and not self._loop.is_closed():
             self._outbox.resume(again, doubted, losses)
+            if not self._outbox.is_held:
+                self._kept = 0
             if not self._outbox.is_held and self.is_open and not self._outbox.holds_changes:
                 self._outage = None
             self._wake_writer()

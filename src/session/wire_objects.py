@@ -11,7 +11,7 @@ import msgspec
 
 from ..protocol import Buffer
 
-__all__ = ["comparable", "decoded", "objects"]
+__all__ = ["comparable", "decoded", "may_bring_models", "objects"]
 
 
 def decoded(content: msgspec.Raw) -> Any:
@@ -41,6 +41,17 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
                 stack.extend(item for item in node.values() if isinstance(item, dict | list))
         elif isinstance(node, list):
             stack.extend(item for item in node if isinstance(item, dict | list))
+
+
+def may_bring_models(event: Any) -> bool:
+    """Say whether a change gives models a place, whether it writes them out or refers to them.
+
+    Args:
+        event: One element of a PATCH-DOC's "events", which may be malformed.
+    """
+    if not isinstance(event, dict):
+        return False
+    return event.get("kind") == "RootAdded" or any("id" in node for node in objects(event.get("new")))
 
 
 def comparable(value: Any, buffers: Iterable[Buffer]) -> Any:

@@ -378,6 +378,19 @@ def test_nothing_is_kept_for_want_of_a_connection_where_there_is_one() -> None:
     play(scenario)
 
 
+def test_what_is_made_during_a_doubt_is_not_kept_for_want_of_a_connection() -> None:
+    async def scenario() -> None:
+        network = Network(Socket(), max_pending=10)
+        await network.channel.open()
+        network.channel._outbox.hold()
+        for _ in range(3):
+            assert network.channel.post(patch("made in a doubt")) is None
+        assert network.channel._kept == 0
+        await network.channel.abandon()
+
+    play(scenario)
+
+
 def test_attempts_are_counted_anew_once_the_documents_are_compared_and_nothing_waits() -> None:
     async def scenario() -> None:
         first, second = Socket(), Socket()

@@ -702,6 +702,25 @@ def test_a_root_that_comes_again_while_roots_are_in_doubt_may_have_changed(writt
     assert script.source.data["x"] == [0, 5]
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_child_that_comes_again_while_its_place_is_ours_to_set_may_have_changed(sent: bool) -> None:
+    script = pushed()
+    child = Slider(start=0, end=1, value=0)
+    layout = Column(children=[child])
+    script.document.add_root(layout)
+    settle(script, script.posted[-1])
+    layout.children = [child, Slider(start=0, end=1, value=0)]
+    ours = script.posted[-1]
+    if sent:
+        ours.sent_after = 0
+    there = server_with(script, lambda there: setattr(cast(Any, there.roots[-1]).children[0], "title", "theirs"))
+    event = {"kind": "ModelChanged", "model": {"id": layout.id}, "attr": "children", "new": [{"id": child.id}]}
+    script.receive(event)
+    settle(script, ours)
+    settle(script, pulls(script)[0], there)
+    assert child.title == "theirs"
+
+
 def test_a_change_that_could_not_be_kept_is_taken_back() -> None:
     script = pushed()
     script.slider.value = 2
