@@ -19,7 +19,7 @@ from .errors import ApplyError
 from .holding import Holding, is_held
 from .identity import Acquaintance
 from .plain import are_plain
-from .wire_objects import decoded, may_bring_models
+from .wire_objects import decoded, placed
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -94,9 +94,11 @@ class Applier:
         """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
         if not self._conflicts.is_idle:
             passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
+            if any(self._conflicts.are_coming_back(placed(event)) for event in events):
+                self._conflicts.doubt_everything()  # both sides write the same model out, and one of them in vain
             if passed_over:
                 self._departures.missed(document, passed_over, number)
-                if any(map(may_bring_models, passed_over)):
+                if any(map(placed, passed_over)):
                     # As when another client pushes, or puts a model back that it has changed meanwhile: the ids are
                     # here already, and what has become of the models is told this once, and not to everybody.
                     self._conflicts.doubt_everything()

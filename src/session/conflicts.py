@@ -136,6 +136,11 @@ class Conflicts:
         return tuple(self._unanswered.get(key, ()))
 
     @_locked
+    def are_coming_back(self, identities: frozenset[str]) -> bool:
+        """Say whether a change under way puts any of some models back, and sets all their properties."""
+        return any(identities & request.returns for request in self._bringing_back)
+
+    @_locked
     def all_unanswered(self) -> Group:
         """Give all changes that the server has not answered."""
         return tuple(request for requests in self._unanswered.values() for request in requests)

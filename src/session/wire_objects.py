@@ -11,7 +11,7 @@ import msgspec
 
 from ..protocol import Buffer
 
-__all__ = ["comparable", "decoded", "may_bring_models", "objects"]
+__all__ = ["comparable", "decoded", "objects", "placed"]
 
 
 def decoded(content: msgspec.Raw) -> Any:
@@ -43,15 +43,16 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(item for item in node if isinstance(item, dict | list))
 
 
-def may_bring_models(event: Any) -> bool:
-    """Say whether a change gives models a place, whether it writes them out or refers to them.
+def placed(event: Any) -> frozenset[str]:
+    """Give the ids of the models that a change gives a place, whether it writes them out or refers to them.
 
     Args:
         event: One element of a PATCH-DOC's "events", which may be malformed.
     """
     if not isinstance(event, dict):
-        return False
-    return event.get("kind") == "RootAdded" or any("id" in node for node in objects(event.get("new")))
+        return frozenset()
+    value = event.get("model") if event.get("kind") == "RootAdded" else event.get("new")
+    return frozenset(node["id"] for node in objects(value) if isinstance(node.get("id"), str))
 
 
 def comparable(value: Any, buffers: Iterable[Buffer]) -> Any:

@@ -721,6 +721,26 @@ def test_a_child_that_comes_again_while_its_place_is_ours_to_set_may_have_change
     assert child.title == "theirs"
 
 
+def test_a_model_that_both_sides_put_back_at_once_is_as_the_server_has_it() -> None:
+    """It has known the other one, when it came to read ours."""
+    script = pushed()
+    layout = Column(children=[])
+    script.document.add_root(layout)
+    settle(script, script.posted[-1])
+    script.document.remove_root(script.slider)
+    settle(script, script.posted[-1])
+    script.slider.title = "ours"
+    layout.children = [script.slider]
+    ours = script.posted[-1]
+    ours.sent_after = 0
+    there = server_with(script, lambda there: there.roots[-1].children[0].update(title="theirs"))  # type: ignore[attr-defined]
+    script.receive({"kind": "RootAdded", "model": {"id": script.slider.id}})
+    settle(script, ours)
+    settle(script, pulls(script)[0], there)
+    settle(script, pulls(script)[-1], there)
+    assert script.slider.title == "theirs"
+
+
 def test_a_change_that_could_not_be_kept_is_taken_back() -> None:
     script = pushed()
     script.slider.value = 2
