@@ -519,10 +519,12 @@ class AsyncClientSession:
         """Close without a loop to do it on; what the server has not confirmed is lost."""
         self._closed = True
         try:
-            self._engine.let_go_of_held()
-            unconfirmed = () if self._channel is None else self._channel.unconfirmed
-            if self._channel is not None:
-                self._channel.drop()
+            try:
+                self._engine.let_go_of_held()
+            finally:
+                unconfirmed = () if self._channel is None else self._channel.unconfirmed
+                if self._channel is not None:
+                    self._channel.drop()
             self._note_undelivered(unconfirmed)
         finally:
             self._engine.detach()

@@ -94,7 +94,8 @@ class Applier:
         """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
         if not self._conflicts.is_idle:
             passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
-            if any(self._conflicts.are_coming_back(placed(event)) for event in events):
+            coming_back = self._conflicts.coming_back
+            if coming_back and any(coming_back & placed(event) for event in events):
                 self._conflicts.doubt_everything()  # both sides write the same model out, and one of them in vain
             if passed_over:
                 self._departures.missed(document, passed_over, number)

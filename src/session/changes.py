@@ -161,15 +161,13 @@ def is_about_roots(content: Any) -> bool:
 
 
 def removed_roots(content: Any) -> list[str]:
-    """Give the ids of the roots that changes from the server take out.
+    """Give the ids of the roots that changes from the server take out, each of which comes in a message of its own.
 
     Args:
         content: The content of a PATCH-DOC, which may be malformed.
     """
     match content:
-        case {
-            "events": [{"kind": "RootRemoved", "model": {"id": str(identity)}}]
-        }:  # each comes in a message of its own
+        case {"events": [{"kind": "RootRemoved", "model": {"id": str(identity)}}]}:
             return [identity]
         case _:
             return []

@@ -135,10 +135,11 @@ class Conflicts:
         """Give the changes of a property that the server has not answered, in order."""
         return tuple(self._unanswered.get(key, ()))
 
-    @_locked
-    def are_coming_back(self, identities: frozenset[str]) -> bool:
-        """Say whether a change under way puts any of some models back, and sets all their properties."""
-        return any(identities & request.returns for request in self._bringing_back)
+    @property
+    def coming_back(self) -> frozenset[str]:
+        """The ids of the models that changes under way put back, with all their properties."""
+        with self._lock:
+            return frozenset(identity for request in self._bringing_back for identity in request.returns)
 
     @_locked
     def all_unanswered(self) -> Group:
@@ -286,7 +287,7 @@ class Conflicts:
             of one that was added to since, all its unanswered changes have to be added once more.
         """
         keys = doubts.keys | present if doubts.everything else doubts.keys
-        coming_back = frozenset(identity for request in self._bringing_back for identity in request.returns)
+        coming_back = self.coming_back
         settled: set[Key] = set()
         for key in keys:
             ours = self._unanswered.get(key)

@@ -98,9 +98,11 @@ class Judge:
             request: The change.
             document: The document here.
         """
-        self._acquaintance.disown(document, defined_ids(decoded(request.content)))
-        for other in self._conflicts.all_unanswered():
-            other.made_after = -1
+        identities = defined_ids(decoded(request.content))
+        if identities:
+            self._acquaintance.disown(document, identities)
+            for other in self._conflicts.all_unanswered():
+                other.made_after = -1
 
     def leave(self, requests: Group) -> None:
         """Go on without finding out what became of some changes, because their document is not followed any more.

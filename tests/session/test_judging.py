@@ -56,9 +56,12 @@ def test_a_change_is_to_blame_where_the_one_behind_it_is_not(applied: bool) -> N
     assert order == ([PatchRejected] if applied else [])
 
 
-def test_what_was_made_after_a_change_that_was_not_applied_may_be_dropped_as_well() -> None:
+@pytest.mark.parametrize("wrote_out", [True, False])
+def test_what_was_made_after_a_change_that_has_not_brought_its_models_may_be_dropped_as_well(wrote_out: bool) -> None:
     judge, conflicts = judge_with([])
-    later = change("later")
+    later, lost = change("later"), change("dropped")
     conflicts.changed(later)
-    judge.disown(change("dropped"), Document())
-    assert later.made_after < 0
+    if wrote_out:
+        lost.content = msgspec.Raw(b'{"kind": "RootAdded", "model": {"type": "object", "id": "new"}}')
+    judge.disown(lost, Document())
+    assert (later.made_after < 0) is wrote_out
