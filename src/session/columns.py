@@ -5,7 +5,8 @@ Python receivers, the server's and ours (Bokeh 3.9.2, 3.10.2 and 4.0.0.dev8), pu
 the others are gone. So we send all columns, and complete what we receive.
 
 An event that was held (`Document.hold`) is written out when it is let go. What was streamed and patched meanwhile is in
-the columns by then, and its own events, which follow, have nothing to add.
+the columns by then, and its own events, which follow, have nothing to add. So it is with the columns of a source that a
+held change brings in.
 """
 
 from __future__ import annotations
@@ -14,9 +15,19 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.core.serialization import Buffer, Serializer
-from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, ColumnsStreamedEvent
+from bokeh.document.events import (
+    ColumnDataChangedEvent,
+    ColumnsPatchedEvent,
+    ColumnsStreamedEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+)
+from bokeh.models.sources import ColumnarDataSource
 
 from .encoding import Encoded, encode_columns
+from .holding import is_letting_go
+from .identity import defined_ids
+from .plain import PLAIN
 from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:
@@ -45,6 +56,12 @@ class SentColumns:
         """
         if isinstance(event, ColumnDataChangedEvent):
             self._sent[str(event.model.id), event.attr] = encoded
+        elif _may_bring_models(event) and is_letting_go(event.document):
+            for identity in defined_ids(decoded(encoded.content)):
+                model = event.document.models.get_by_id(cast(Any, identity))
+                if isinstance(model, ColumnarDataSource):
+                    whole = ColumnDataChangedEvent(event.document, model, "data")
+                    self._sent[identity, "data"] = encode_columns(whole)
 
     def include(self, event: DocumentPatchedEvent) -> bool:
         """Say whether a change is in what was sent already.
@@ -65,6 +82,10 @@ class SentColumns:
             return True
         del self._sent[key]
         return False
+
+
+def _may_bring_models(event: DocumentPatchedEvent) -> bool:
+    return isinstance(event, RootAddedEvent) or (isinstance(event, ModelChangedEvent) and type(event.new) not in PLAIN)
 
 
 def _comparable(encoded: Encoded) -> Any:

@@ -14,8 +14,8 @@ import pytest
 from bokeh.core.serialization import SerializationError, Serializer
 from bokeh.document import Document
 from bokeh.document.events import RootAddedEvent, RootRemovedEvent
-from bokeh.models import Column, Range1d
-from bokeh.models.widgets import Button, Slider
+from bokeh.models import Column, ColumnDataSource, Range1d
+from bokeh.models.widgets import Button, DataTable, Slider
 from bokeh.plotting import figure
 
 from bokehwire import ApplyError, DuplicateModelId, PatchRejected, PendingLimitExceeded
@@ -765,6 +765,27 @@ def test_a_child_with_the_id_of_another_is_taken_out_again(change: str) -> None:
     assert [model is child for model in layout.children] == [True]
     assert (child.document, twin.document) == (script.document, None)
     assert [request.key for request in script.posted if request.ask is Ask.PATCH] == [ROOTS]
+
+
+@pytest.mark.parametrize("place", ["root", "property"])
+def test_rows_that_are_streamed_to_a_source_that_is_held_back_are_sent_once(place: str) -> None:
+    script = pushed()
+    table = DataTable(source=script.source)
+    script.document.add_root(table)
+    settle(script, script.posted[-1])
+    script.document.hold()
+    source = ColumnDataSource(data={"x": [1, 2], "y": [0, 0]})
+    if place == "root":
+        script.document.add_root(source)
+    else:
+        table.source = source
+    source.stream({"x": [3], "y": [0]}, 2)
+    source.patch({"x": [(0, 5)]})
+    script.document.unhold()
+    (brought,) = (request for request in script.posted[2:] if request.ask is Ask.PATCH)
+    assert b'"x",[5,3]' in bytes(brought.content)
+    source.stream({"x": [4], "y": [0]})
+    assert b"ColumnsStreamed" in bytes(script.posted[-1].content)
 
 
 def test_held_changes_behind_one_that_cannot_be_written_are_sent() -> None:
