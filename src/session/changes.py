@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bokeh.document.events import (
     ColumnDataChangedEvent,
@@ -20,6 +20,7 @@ from bokeh.document.events import (
 )
 
 from ..protocol import Buffer
+from .identity import reachable
 from .plain import may_hold_models
 from .requests import Before, Change, Key
 
@@ -33,6 +34,7 @@ __all__ = [
     "removed_roots",
     "replaced",
     "replaced_on_the_wire",
+    "take_back",
 ]
 
 TITLE: Key = ("", "title")
@@ -120,6 +122,27 @@ def replaced(event: DocumentPatchedEvent) -> Before | None:
         if calling.__closure__ is not None and "old" in names:
             return Before(calling.__closure__[names.index("old")].cell_contents)
     return None
+
+
+def take_back(event: DocumentPatchedEvent, setter: object) -> None:
+    """Undo a change made here that brings models in, by object: two that have the same id cannot be told apart by it.
+
+    Args:
+        event: The change.
+        setter: What the events of the undoing have as their setter.
+    """
+    told: Any = setter
+    document = event.document
+    if isinstance(event, RootAddedEvent):
+        document.remove_root(event.model, told)
+    elif isinstance(event, ModelChangedEvent):
+        before = replaced(event)
+        if before is not None and getattr(event.model, event.attr) is event.new:  # unless it has been held back
+            event.model.set_from_json(event.attr, before.value, setter=told)
+    present = set(document.models)
+    for model in reachable(event.model if isinstance(event, RootAddedEvent) else getattr(event, "new", None)):
+        if model not in present and model.document is document:  # which Bokeh has lost sight of
+            cast(Any, model)._detach_document()
 
 
 def replaced_on_the_wire(event: dict[str, Any], buffers: tuple[Buffer, ...]) -> Before | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
@@ -20,7 +20,6 @@ from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
 
-from .changes import replaced
 from .errors import DuplicateModelId
 from .plain import PLAIN
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from .requests import Before, Key
 
-__all__ = ["Acquaintance", "defined_ids", "is_generated", "take_back"]
+__all__ = ["Acquaintance", "defined_ids", "is_generated", "reachable"]
 
 _DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 _COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
@@ -91,7 +90,7 @@ class Acquaintance:
         Raises:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
-        self._introduce(document, _reachable(document.roots))
+        self._introduce(document, reachable(document.roots))
         self._untold.clear()
 
     def introduce_configuration(self, document: Document) -> None:
@@ -101,7 +100,7 @@ class Acquaintance:
             document: The document.
         """
         if "BOKEH_SIMPLE_IDS" not in os.environ:
-            for model in _reachable(document.config):
+            for model in reachable(document.config):
                 if _COUNTED.fullmatch(model.id):
                     cast(Any, model)._id = make_globally_unique_id()
             document.models.recompute()
@@ -128,7 +127,7 @@ class Acquaintance:
             document: The document.
         """
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
-            self._introduce(document, _reachable(document.roots))
+            self._introduce(document, reachable(document.roots))
         self._untold |= self._new_models(document)
 
     def shared(self, document: Document) -> set[Model]:
@@ -199,28 +198,30 @@ class Acquaintance:
         model = getattr(event.msg_data if isinstance(event, MessageSentEvent) else event, "model", None)
         return isinstance(model, Model) and not isinstance(event, RootAddedEvent) and not self._is_known(model)
 
-    def introduce_event(self, document: Document, event: DocumentPatchedEvent) -> None:
-        """Make sure of the ids of the models that a change brings into a document, before it is sent.
+    def introduce_event(
+        self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]
+    ) -> None:
+        """Make sure of the ids of the models that a change brings into its document, before it is sent.
 
         Args:
-            document: The document.
             event: The change.
+            replaced: Gives the value that a change has replaced.
 
         Raises:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
         match event:
             case RootAddedEvent(model=model):
-                self._introduce(document, _reachable(model))
+                self._introduce(event.document, reachable(model))
             case ModelChangedEvent(new=value) if type(value) not in PLAIN:
-                self._introduce(document, _reachable(value), replaced(event))
+                self._introduce(event.document, reachable(value), replaced(event))
 
     def _introduce(self, document: Document, models: Iterable[Model], before: Before | None = None) -> None:
         newcomers = {model for model in models if not self._is_known(model)}
         if not newcomers:
             return
         # The server reads a change with the models that it has, also with those that the change takes out.
-        present = _reachable([document.roots, None if before is None else before.value])
+        present = reachable([document.roots, None if before is None else before.value])
         taken = {str(model.id): model for model in present if model not in newcomers}
         keep = "BOKEH_SIMPLE_IDS" in os.environ
         for model in newcomers:
@@ -248,8 +249,12 @@ class Acquaintance:
         return self._known.get(str(model.id)) is model or model.id in self._arriving
 
 
-def _reachable(value: Any) -> set[Model]:
-    """Find all models in a value, and in them; Bokeh's own functions miss the second of two that have the same id."""
+def reachable(value: Any) -> set[Model]:
+    """Find all models in a value, and in them; Bokeh's own functions miss the second of two that have the same id.
+
+    Args:
+        value: A value of a property, or several.
+    """
     found: set[Model] = set()
     waiting: list[Model] = []
     visit_value_and_its_immediate_references(value, waiting.append)
@@ -259,27 +264,6 @@ def _reachable(value: Any) -> set[Model]:
             found.add(model)
             visit_immediate_value_references(model, waiting.append)
     return found
-
-
-def take_back(event: DocumentPatchedEvent, setter: object) -> None:
-    """Undo a change made here that brings models in, by object: two that have the same id cannot be told apart by it.
-
-    Args:
-        event: The change.
-        setter: What the events of the undoing have as their setter.
-    """
-    told: Any = setter
-    document = event.document
-    if isinstance(event, RootAddedEvent):
-        document.remove_root(event.model, told)
-    elif isinstance(event, ModelChangedEvent):
-        before = replaced(event)
-        if before is not None and getattr(event.model, event.attr) is event.new:  # unless it has been held back
-            event.model.set_from_json(event.attr, before.value, setter=told)
-    present = set(document.models)
-    for model in _reachable(event.model if isinstance(event, RootAddedEvent) else getattr(event, "new", None)):
-        if model not in present and model.document is document:  # which Bokeh has lost sight of
-            cast(Any, model)._detach_document()
 
 
 def is_generated(identity: str) -> bool:

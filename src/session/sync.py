@@ -30,7 +30,7 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify, is_about_roots, may_place, removed_roots, replaced
+from .changes import classify, is_about_roots, may_place, removed_roots, replaced, take_back
 from .columns import SentColumns, complete_sent
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -45,7 +45,7 @@ from .errors import (
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_letting_go, let_go
-from .identity import Acquaintance, take_back
+from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
 from .reconnecting import Reconnection
@@ -376,7 +376,7 @@ class SyncEngine:
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, encoding.Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""
         try:
-            self._acquaintance.introduce_event(event.document, event)
+            self._acquaintance.introduce_event(event, replaced)
             change = classify(event)
             implied = self._acquaintance.is_fresh(change.key)
             return change, implied, encoding.encode_event(event.document, complete_sent(event), self._acquaintance)
