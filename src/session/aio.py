@@ -280,7 +280,7 @@ class AsyncClientSession:
             self._finalizer.detach()
             return
         if self._runner.is_dead:
-            self._drop()
+            self._close_without_loop()
             self._trouble.raise_first()
             return
         self._runner.check()
@@ -487,12 +487,15 @@ class AsyncClientSession:
         if self._loss is not None and self._loss.unconfirmed:
             self._raise_loss(self._loss)
 
-    def finish(self, begun: float) -> None:
+    def _finish(self, begun: float) -> None:
         """Deliver what is not, since the interpreter ends and no call will come. Of a session without `io_loop` alone.
 
         Args:
             begun: When the end began, on the monotonic clock: all sessions together take no longer than the one that
                 waits longest.
+
+        Raises:
+            BaseException: What interrupts it, such as KeyboardInterrupt. Errors are logged, since nobody catches them.
         """
         if self._closed or self._lifeline.is_inherited:
             return
@@ -515,8 +518,8 @@ class AsyncClientSession:
                 _log.error("session %s was not closed, and changes are lost: %s", self._id, some_of(lost))
             raise
 
-    def _drop(self) -> None:
-        """Close without a loop to do it on; what the server has not confirmed is lost."""
+    def _close_without_loop(self) -> None:
+        """Close though nothing can be awaited; what the server has not confirmed is lost."""
         self._closed = True
         try:
             try:
@@ -598,7 +601,7 @@ class AsyncClientSession:
         )
         try:
             await self._runner.perform(channel.open())
-            self._runner.adopt(channel, weakly(self.finish))
+            self._runner.adopt(channel, weakly(self._finish))
             self._channel = self._lifeline.channel = channel
         except ConnectError as error:
             self._connect_error = error

@@ -373,6 +373,8 @@ def test_nothing_is_kept_for_want_of_a_connection_where_there_is_one() -> None:
         network.channel.resume((), (), 1)
         for _ in range(3):
             assert network.channel.post(patch("again")) is None
+        network.channel._outbox.hold()  # by a doubt, before the outage is over
+        assert network.channel.post(patch("doubted")) is None
         await network.channel.abandon()
 
     play(scenario)

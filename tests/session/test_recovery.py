@@ -246,6 +246,16 @@ def test_a_push_without_roots_is_followed_by_a_question_if_anything_was_heard_me
     assert (script.posted[-1].ask is Ask.PULL) is heard
 
 
+def test_a_configuration_that_was_pulled_does_not_go_into_a_new_session() -> None:
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    theirs = script.contents()
+    theirs.content["doc"]["config"]["id"] = "p7000"
+    script.engine.handle(Answered((script.engine.pull(),), theirs))
+    assert script.document.config.id == "p7000"
+    assert b"p7000" not in bytes(script.start_over().content)
+
+
 def test_what_a_push_that_is_sent_again_overwrites_is_not_heard_of() -> None:
     script = Scripted()
     value = script.slider.value
