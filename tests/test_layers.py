@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,13 @@ def test_the_protocol_uses_the_standard_library_and_msgspec_only() -> None:
     }
     allowed = (sys.stdlib_module_names | PURE) - IMPURE_STDLIB
     assert [where for top, where in tops.items() if top not in allowed] == []
+
+
+def test_no_modules_import_each_other_not_even_for_types() -> None:
+    files = {
+        ".".join(("bokehwire", *file.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__"): file
+        for file in sorted(SOURCE.rglob("*.py"))
+    }
+    uses = {name: {found.module for found in imports_of(file)} & files.keys() for name, file in files.items()}
+    assert "bokehwire.session.requests" in uses["bokehwire.session.sync"]
+    TopologicalSorter(uses).prepare()  # a CycleError names the circle

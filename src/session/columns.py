@@ -24,10 +24,11 @@ from bokeh.document.events import (
 )
 from bokeh.models.sources import ColumnarDataSource
 
-from .encoding import Encoded, encode_columns
+from .encoding import encode_columns
 from .holding import is_letting_go
 from .identity import defined_ids
 from .plain import PLAIN
+from .requests import Encoded
 from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:

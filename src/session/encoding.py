@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from bokeh.core.serialization import Buffer as BokehBuffer
@@ -17,6 +17,7 @@ from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, C
 
 from ..protocol import Buffer
 from .plain import PLAIN
+from .requests import Encoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from .identity import Acquaintance
 
-__all__ = ["Encoded", "describe_wire_event", "encode_columns", "encode_document", "encode_event", "to_bokeh"]
+__all__ = ["describe_wire_event", "encode_columns", "encode_document", "encode_event", "to_bokeh"]
 
 _MAX_SAFE_INT = 2**53 - 1
 _TEXT = frozenset({str, bool, type(None)})
@@ -53,20 +54,6 @@ def _encode(content: Any) -> msgspec.Raw:
         return msgspec.Raw(_encoder.encode(content))
     except (UnicodeEncodeError, OverflowError):
         return msgspec.Raw(json.dumps(content, allow_nan=False).encode())
-
-
-class Encoded(NamedTuple):
-    """Wire content that no longer refers to any live object.
-
-    Attributes:
-        content: The JSON value, already encoded.
-        buffers: The binary buffers it refers to by id.
-        returns: The ids of the models it writes out that were in the document before.
-    """
-
-    content: msgspec.Raw
-    buffers: tuple[Buffer, ...]
-    returns: frozenset[str] = frozenset()
 
 
 class _WireSerializer(Serializer):

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..protocol import Buffer, Error, Ok, PatchDoc, PullDocReply, ServerInfoReply
-from .encoding import Encoded
 from .errors import ConnectionLost
 
 __all__ = [
@@ -20,6 +19,7 @@ __all__ = [
     "Change",
     "Disconnected",
     "Doubted",
+    "Encoded",
     "Group",
     "Inbound",
     "Key",
@@ -78,6 +78,20 @@ class Before(NamedTuple):
 
     value: Any
     buffers: tuple[Buffer, ...] | None = None
+
+
+class Encoded(NamedTuple):
+    """Wire content that no longer refers to any live object.
+
+    Attributes:
+        content: The JSON value, already encoded.
+        buffers: The binary buffers it refers to by id.
+        returns: The ids of the models it writes out that were in the document before.
+    """
+
+    content: msgspec.Raw
+    buffers: tuple[Buffer, ...]
+    returns: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, slots=True)

@@ -68,7 +68,7 @@ from .requests import (
 from .rereading import Snapshot, config_id
 
 if TYPE_CHECKING:
-    from .requests import Change
+    from .requests import Change, Encoded
 
 __all__ = ["SyncEngine"]
 
@@ -373,7 +373,7 @@ class SyncEngine:
             self._conflicts.answered(request)
             raise
 
-    def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, encoding.Encoded]:
+    def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""
         try:
             self._acquaintance.introduce_event(event, replaced)
