@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
@@ -153,7 +152,8 @@ class AsyncClientSession:
         self._lifeline = Lifeline(self._id, self._engine)
         self._finalizer = weakref.finalize(self, self._lifeline.cut)
         self._channel: Channel | None = None
-        self._turn = asyncio.Lock()  # connect, pull and push one at a time
+        self._opening: Channel | None = None
+        self._turn = self._runner.make_turn()  # connect, pull and push one at a time
         self._connect_error: Exception | None = None
         self._loss: ConnectionLost | None = None
         self._disconnection: ConnectionLost | None = None  # while another connection is being sought
@@ -258,7 +258,8 @@ class AsyncClientSession:
     async def close(self, why: str = "closed") -> None:
         """Send what is pending, and what the document holds back; wait for the server to confirm it, and disconnect.
 
-        Does nothing when the session is closed or was never connected.
+        Does nothing when the session is closed or was never connected. What other tasks or threads wait for in the
+        session meanwhile, a connection above all, ends with SessionClosed.
 
         Args:
             why: The close reason the server is given; what is over 123 bytes in UTF-8 is cut off.
@@ -284,9 +285,9 @@ class AsyncClientSession:
             self._trouble.raise_first()
             return
         self._runner.check()
-        self._runner.pump()
         try:
             try:
+                self._runner.pump()
                 self._engine.let_go_of_held()
             finally:
                 unconfirmed = await self._hang_up(reason)
@@ -536,8 +537,10 @@ class AsyncClientSession:
     async def _hang_up(self, reason: str) -> tuple[str, ...]:
         """Wait until the server has answered all changes, close the connection, and give those it has not confirmed."""
         self._closed = True
-        channel = self._channel
+        channel, opening = self._channel, self._opening
         if channel is None:
+            if opening is not None:
+                await self._runner.perform(opening.stop(self._close_timeout))
             return ()
         deadline = time.monotonic() + self._close_timeout
         left = 0.0  # if the wait is interrupted
@@ -599,7 +602,10 @@ class AsyncClientSession:
             reconnect=self._policy,
             renew=weakly(self._options),
         )
+        self._opening = channel
         try:
+            if self._closed:  # by another thread, which has not seen that there is something to stop
+                self._check_state()
             await self._runner.perform(channel.open())
             self._runner.adopt(channel, weakly(self._finish))
             self._channel = self._lifeline.channel = channel
@@ -610,6 +616,8 @@ class AsyncClientSession:
             if channel.is_open and self._channel is None:  # interrupted between the two
                 channel.drop()
             raise
+        finally:
+            self._opening = None
         if self._closed:  # by another thread, meanwhile
             await self._runner.perform(channel.abandon())
             self._check_state()
@@ -746,8 +754,8 @@ class AsyncClientSession:
             # Once raised it has this session in its traceback, and the channel keeps it.
             self._lifeline.channel, self._lifeline.lost = None, inbound.error.unconfirmed
         self._engine.handle(inbound)
-        if isinstance(inbound, Disconnected):
-            self._disconnection = inbound.error
+        if isinstance(inbound, Disconnected) and self._disconnection is not inbound.error:
+            self._disconnection = inbound.error  # first, since the program may end itself when it is told
             self._trouble.tell_disconnection(inbound.error)
 
     def _check(self) -> None:

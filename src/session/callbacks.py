@@ -7,6 +7,7 @@ waits itself: times are given to it, and the session's runner acts.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,13 +28,15 @@ class DueCallback:
         source: Bokeh's own object for it.
         due: When it runs next, in seconds on the clock the schedule is used with.
         period: Seconds between two runs, None for one that runs once.
-        running: Whether a run has begun and has not ended; a periodic callback never overlaps itself.
+        running: Whether it is given out to be run; a periodic callback never overlaps itself.
+        begun: Whether the program's function has been called since.
     """
 
     source: SessionCallback
     due: float
     period: float | None
     running: bool = False
+    begun: bool = False
 
     def start(self) -> Awaitable[object] | None:
         """Run the callback, up to its first await if it is asynchronous.
@@ -42,6 +45,7 @@ class DueCallback:
             What is left to await, or None when the callback is done.
         """
         call: Callable[[], Awaitable[object] | None] = self.source.callback
+        self.begun = True
         return call()
 
 
@@ -96,21 +100,21 @@ class CallbackSchedule:
         with self._lock:
             return min((entry.due for entry in self._entries.values() if not entry.running), default=None)
 
-    def take_due(self) -> list[DueCallback]:
+    def take_due(self, into: deque[DueCallback]) -> None:
         """Give out the callbacks whose time has come; each must be handed back with `finished`.
 
-        Returns:
-            The callbacks, the longest due first.
+        Args:
+            into: Where to put them, the longest due first. They are there before they count as given out, so that an
+                interruption loses none.
         """
         now = self._clock()
         with self._lock:
             waiting = (entry for entry in self._entries.values() if not entry.running and entry.due <= now)
-            due = sorted(waiting, key=lambda entry: entry.due)
-            for entry in due:
-                entry.running = True
+            into.extend(sorted(waiting, key=lambda entry: entry.due))
+            for entry in into:
+                entry.running, entry.begun = True, False
                 if entry.period is not None:
                     entry.due = now + entry.period
-        return due
 
     def is_current(self, entry: DueCallback) -> bool:
         """Say whether a callback given out is still wanted: another one may have removed it since."""
@@ -118,24 +122,15 @@ class CallbackSchedule:
             return self._entries.get(entry.source.id) is entry
 
     def finished(self, entry: DueCallback) -> None:
-        """Note the end of a run.
+        """Take back a callback that was given out. If it has not been run, because of an interruption, it stays due.
 
         Args:
             entry: What `take_due` gave.
         """
         with self._lock:
             entry.running = False
-            if entry.period is None and self._entries.get(entry.source.id) is entry:
+            if entry.period is None and entry.begun and self._entries.get(entry.source.id) is entry:
                 del self._entries[entry.source.id]
-
-    def put_back(self, entry: DueCallback) -> None:
-        """Take back a callback that was given out and has not been run: it stays due.
-
-        Args:
-            entry: What `take_due` gave.
-        """
-        with self._lock:
-            entry.running = False
 
     def _entry(self, callback: SessionCallback) -> DueCallback:
         now = self._clock()

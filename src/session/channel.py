@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..protocol import Generation, PatchDoc
 from ..transports import ConnectError, ConnectionClosed, ConnectionOptions, Transport
+from .attempt import Attempt
 from .driving import in_loop
 from .endings import describe_forgotten, describe_full, describe_given_up, describe_loss, describe_too_late
 from .errors import ConnectionLost
@@ -79,6 +80,7 @@ class Channel:
         self._settled = asyncio.Event()
         self._wake_scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._attempt = Attempt()
         self._link: Link | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._generation: Generation | None = None
@@ -108,13 +110,22 @@ class Channel:
         Raises:
             ConnectError: No connection could be made, or the peer is not a Bokeh server, or it refused the session.
                 Nothing is left behind.
+            SessionClosed: `stop` was called meanwhile.
         """
         self._loop = asyncio.get_running_loop()
         try:
-            await self._open_link(self._options, self._timeout)
+            await self._attempt.run(self._open_link(self._options, self._timeout))
         except BaseException:
             self._ended = self._ended or Lost(None)  # never acknowledged, so nobody is to be told
             raise
+
+    async def stop(self, timeout: float) -> None:
+        """End the attempt to connect that is under way, if one is; `open` raises SessionClosed.
+
+        Args:
+            timeout: How long to wait for its end, in seconds.
+        """
+        await self._attempt.stop(timeout)
 
     async def _open_link(self, options: ConnectionOptions, timeout: float | None) -> Link:
         link = Link(

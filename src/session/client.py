@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
+import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
@@ -21,6 +21,7 @@ from .runner import run_to_end
 from .show import BrowserTarget
 from .thread_runner import ThreadRunner
 from .trouble import note_failed_close
+from .turns import Turn
 
 if TYPE_CHECKING:
     from bokeh.client.states import ErrorReason
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["ClientSession"]
 
 T = TypeVar("T")
+
+_NESTED = (
+    "connect, pull and push of a blocking session cannot be called from a callback that runs inside another of them."
+)
+_OTHERS_TURN = "another thread is inside connect, pull or push; a handler cannot wait for its turn."
 
 
 class ClientSession:
@@ -79,8 +85,8 @@ class ClientSession:
         **options: Unpack[SessionOptions],
     ) -> None:
         self._loop = None if io_loop is None else event_loop_of(io_loop)
-        self._turn = threading.RLock()
-        self._driving = threading.RLock()
+        self._turn = Turn()  # connect, pull and push one at a time
+        self._driving = Turn()
         self._closing: asyncio.Task[None] | None = None
         self._runner = ThreadRunner() if self._loop is None else LoopRunner()
         self._session = self._session_class(
@@ -339,18 +345,15 @@ class ClientSession:
 
     def _run_in_turn(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
-            self._take_turn()
-        except BaseException:
-            coroutine.close()
-            raise
-        try:
-            return self._run(coroutine)
+            problem = _NESTED if self._turn.is_mine and self._loop is None else ""
+            if not problem:
+                # A handler keeps others from handling what arrives, so it must not wait for one that waits for that.
+                timeout = 0 if self._runner.is_handling else -1
+                done = self._turn.run(lambda: (self._run(coroutine),), timeout)
+                if done is not None:
+                    return done[0]
+                problem = _OTHERS_TURN
+            raise UsageError(problem)
         finally:
-            self._turn.release()
-
-    def _take_turn(self) -> None:
-        if not self._runner.is_handling:
-            self._runner.take(self._turn)
-        # A handler keeps other threads from handling what arrives, so it must not wait for one that waits for that.
-        elif not self._turn.acquire(blocking=False):
-            raise UsageError("another thread is inside connect, pull or push; a handler cannot wait for its turn.")
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .errors import UsageError
+from .turns import Turn
 
 if TYPE_CHECKING:
     from tornado.ioloop import IOLoop
@@ -45,13 +46,13 @@ def event_loop_of(io_loop: IOLoop | asyncio.AbstractEventLoop) -> asyncio.Abstra
     return loop
 
 
-def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], turn: threading.RLock) -> T:
+def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], turn: Turn) -> T:
     """Run a loop in the calling thread until a coroutine is done.
 
     Args:
         loop: A loop that is not running.
         coroutine: What to run on it. An interruption cancels it, and propagates when it has ended.
-        turn: Held while the loop is driven. A thread that only finishes closing a session holds it for a moment.
+        turn: The turn of those who drive the loop. A thread that only finishes closing a session has it for a moment.
 
     Returns:
         What the coroutine returned.
@@ -59,32 +60,37 @@ def drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], tu
     Raises:
         UsageError: The loop is running or closed, or the thread is inside another event loop.
     """
-    if not turn.acquire(timeout=_PATIENCE):
+    done = None if turn.is_mine else turn.run(lambda: (_drive(loop, coroutine),), _PATIENCE)
+    if done is None:
         coroutine.close()
         raise UsageError(_RUNNING)
-    try:
-        problem = _why_not(loop)
-        if problem:
-            coroutine.close()
-            raise UsageError(problem)
-        task = loop.create_task(coroutine)
-        with _Interruption(loop, task) as interruption:
-            try:
-                return loop.run_until_complete(task)
-            except asyncio.CancelledError as cancelled:
-                if not interruption.has_come:
-                    raise
-                interrupted = KeyboardInterrupt()
-                for note in getattr(cancelled, "__notes__", ()):  # of what the interruption has cost
-                    interrupted.add_note(note)
-                raise interrupted from None
-            except BaseException:
-                if not task.done():
-                    task.cancel()
-                    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    return done[0]
+
+
+def _drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
+    problem = _why_not(loop)
+    if problem:
+        coroutine.close()
+        raise UsageError(problem)
+    task = loop.create_task(coroutine)
+    with _Interruption(loop, task) as interruption:
+        try:
+            result = loop.run_until_complete(task)
+        except asyncio.CancelledError as cancelled:
+            if not interruption.has_come:
                 raise
-    finally:
-        turn.release()
+            interrupted = KeyboardInterrupt()
+            for note in getattr(cancelled, "__notes__", ()):  # of what the interruption has cost
+                interrupted.add_note(note)
+            raise interrupted from None
+        except BaseException:
+            if not task.done():
+                task.cancel()
+                loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            raise
+        if interruption.has_come:  # too late to cancel anything
+            raise KeyboardInterrupt
+        return result
 
 
 def in_loop(loop: asyncio.AbstractEventLoop) -> bool:
@@ -99,13 +105,13 @@ def in_loop(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def run_from_outside(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], turn: threading.RLock) -> T:
+def run_from_outside(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], turn: Turn) -> T:
     """Run a coroutine on a loop that another thread drives, and drive it here if that thread stops before it is done.
 
     Args:
         loop: The loop.
         coroutine: What to run on it.
-        turn: Held by the thread that drives the loop.
+        turn: The turn of those who drive the loop.
 
     Returns:
         What the coroutine returned.
@@ -115,16 +121,15 @@ def run_from_outside(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, 
     async def finish() -> None:
         await asyncio.wait([asyncio.wrap_future(future)])
 
+    def finish_here() -> None:
+        if not loop.is_running() and not loop.is_closed():
+            _drive(loop, finish())
+
     while True:
         concurrent.futures.wait([future], timeout=_LOOK_EVERY)
         if future.done():
             return future.result()
-        if turn.acquire(blocking=False):
-            try:
-                if not loop.is_running() and not loop.is_closed():
-                    drive(loop, finish(), turn)
-            finally:
-                turn.release()
+        turn.run(finish_here, 0)
 
 
 class _Interruption:
@@ -155,7 +160,11 @@ class _Interruption:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.has_come or self._task.done():
+        if self._task.done():
+            # The loop is about to stop. Raised here, it would stop in the next call instead.
+            self.has_come = True
+            return
+        if self.has_come:
             raise KeyboardInterrupt
         self.has_come = True
         self._task.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -36,14 +35,14 @@ class LoopRunner:
         """Whether the calling thread is inside a handler: no matter, since nothing blocks on this loop."""
         return False
 
-    def take(self, lock: threading.RLock) -> bool:
-        """Wait for a lock: no handler on this loop waits for another thread."""
-        return lock.acquire()
-
     def connect_to(self, handle: Handler, trouble: Trouble) -> None:
         """Say who handles what arrives, and who is told of a callback that raises."""
         self._handle = handle
         self._trouble = trouble
+
+    def make_turn(self) -> contextlib.AbstractAsyncContextManager[object]:
+        """Give a lock of asyncio's."""
+        return asyncio.Lock()
 
     @property
     def is_dead(self) -> bool:
@@ -98,9 +97,13 @@ class LoopRunner:
         """Do nothing: what arrives is handled at once."""
 
     def release(self) -> None:
-        """Cancel the asynchronous document callbacks that are still running, except one that closes the session."""
+        """Cancel the asynchronous document callbacks that are still running, except one that closes the session.
+
+        Those that wait for the session are told: when it has never been connected, nothing else tells them.
+        """
         for task in self._running - {asyncio.current_task()}:
             task.cancel()
+        self._notify()
 
     async def wait(self, condition: Callable[[], T], timeout: float | None, *, callbacks: bool = False) -> T | None:
         """Await a condition; document callbacks run whenever the loop does."""
@@ -150,15 +153,16 @@ class LoopRunner:
 
     def _run_due(self) -> None:
         self._timer = None
-        due = deque(self.schedule.take_due())
+        due: deque[DueCallback] = deque()
         try:
+            self.schedule.take_due(due)
             while due:
-                entry = due.popleft()
-                if self.schedule.is_current(entry):
-                    self._start(entry)
+                if self.schedule.is_current(due[0]):
+                    self._start(due[0])
+                due.popleft()
         finally:
             for entry in due:  # an interruption has come between
-                self.schedule.put_back(entry)
+                self.schedule.finished(entry)
             self._arm()
             self._notify()
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
 import importlib.util
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from .channel import Channel
@@ -26,18 +27,20 @@ _JOIN_TIMEOUT = 5.0
 
 
 class _Call(Generic[T]):
-    """A coroutine that one thread waits for while the portal's thread runs it. Its methods are for the portal's loop.
+    """A coroutine that one thread waits for while the portal's thread runs it: `start` and `cancel` are for that one.
+
+    No Future and no Event: Ctrl-C inside of their wait can leave their lock taken, for which the portal's thread, and
+    with it every session, would wait for ever.
 
     Attributes:
-        outcome: What the coroutine returned or raised.
-        ended: Set when nothing of it runs any more.
+        is_over: Whether nothing of it runs any more.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._task: asyncio.Task[T] | None = None
-        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self.ended = threading.Event()
+        self._ended: SimpleQueue[None] = SimpleQueue()
+        self.is_over = False
 
     def start(self) -> None:
         """Start the coroutine."""
@@ -50,15 +53,26 @@ class _Call(Generic[T]):
             self._task.cancel()
         else:
             self._coroutine.close()
-            self.ended.set()
+            self._finish(None)
 
-    def _finish(self, task: asyncio.Task[T]) -> None:
-        self.ended.set()
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:
-            self.outcome.set_exception(error)
-        else:
-            self.outcome.set_result(task.result())
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the coroutine has ended.
+
+        Raises:
+            Empty: It has not, within this many seconds.
+        """
+        self._ended.get(timeout=timeout)
+
+    def result(self) -> T:
+        """What the coroutine returned; what it raised is raised. To be asked for once it has ended."""
+        assert self._task is not None
+        return self._task.result()
+
+    def _finish(self, task: asyncio.Task[T] | None) -> None:
+        if task is not None and not task.cancelled():
+            task.exception()  # so that asyncio does not complain when the waiting thread was interrupted
+        self.is_over = True
+        self._ended.put(None)
 
 
 class Portal:
@@ -109,14 +123,16 @@ class Portal:
         call = _Call(coroutine)
         try:
             self._loop.call_soon_threadsafe(call.start)
-            return call.outcome.result()
+            call.wait()
+            return call.result()
         except BaseException:
             # An interruption can come before the call has begun, and even before it was scheduled.
             if self._loop.is_closed():
                 coroutine.close()
-            elif not call.ended.is_set():
+            elif not call.is_over:
                 self._loop.call_soon_threadsafe(call.cancel)
-                call.ended.wait(_JOIN_TIMEOUT)
+                with suppress(Empty):
+                    call.wait(_JOIN_TIMEOUT)
             raise
 
     def _run(self) -> None:

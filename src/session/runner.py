@@ -7,13 +7,12 @@ without ever suspending, while the portal's thread carries the connection.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from .callbacks import CallbackSchedule
 from .channel import Channel
-from .errors import UsageError
 from .requests import Inbound
 
 __all__ = ["Handler", "Runner", "Trouble", "is_over", "run_to_end"]
@@ -33,18 +32,11 @@ class Runner(Protocol):
     def is_handling(self) -> bool:
         """Whether the calling thread is inside a handler or a document callback, and must not block on another."""
 
-    def take(self, lock: threading.RLock) -> bool:
-        """Wait for a lock that another thread may hold while handlers run.
-
-        Returns:
-            Whether the calling thread has it.
-
-        Raises:
-            UsageError: That thread waits for the calling one.
-        """
-
     def connect_to(self, handle: Handler, trouble: Trouble) -> None:
         """Say who handles what arrives, in the document's thread, and who is told of a callback that raises."""
+
+    def make_turn(self) -> AbstractAsyncContextManager[object]:
+        """Make what lets one of several tasks at a time connect, pull or push."""
 
     @property
     def is_dead(self) -> bool:
@@ -122,8 +114,6 @@ def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         value: T = end.value
         return value
-    coroutine.close()
-    raise UsageError(
-        "connect, pull and push of a blocking session cannot be called from a callback that runs inside another of "
-        "them."
-    )
+    finally:
+        coroutine.close()  # by Ctrl-C, before it has begun
+    raise AssertionError("a blocking call has suspended")

@@ -7,6 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ..protocol import Ok
@@ -16,7 +19,7 @@ from .errors import UsageError
 from .portal import Portal
 from .requests import Answered, Ask, Inbound, Patched
 from .runner import Handler, Trouble
-from .turns import Turns
+from .turns import Turn
 
 __all__ = ["ThreadRunner"]
 
@@ -32,27 +35,27 @@ class ThreadRunner:
     def __init__(self) -> None:
         self._inbox: deque[Inbound] = deque()
         self._begun: list[Inbound] = []  # what is being handled, or was when an interruption came
+        self._level = 0  # how many of these are: a handler may make a call, in which the next thing is handled
         self._arrived = 0  # bytes of changes, theirs and ours, ever; counted by the portal's thread alone
         self._handled = 0  # of these; counted by whichever thread handles
-        self._news = threading.Condition()
-        self._handling = threading.RLock()  # what arrives is handled by one thread at a time, in order
-        self._turns = Turns()
-        self._changes = 0
+        self._handling = Turn()  # what arrives is handled by one thread at a time, in order
+        self._news: object = None  # another one after each change
+        self._sleepers: set[SimpleQueue[None]] = set()  # one of each thread that waits for news
         self.schedule = CallbackSchedule(time.monotonic, self._wake)
 
     @property
     def is_handling(self) -> bool:
         """Whether the calling thread is inside a handler or a document callback of the session."""
-        return self._turns.is_inside
-
-    def take(self, lock: threading.RLock) -> bool:
-        """Wait for a lock, unless its holder waits for the calling thread in a handler of another session."""
-        return self._turns.acquire(lock)
+        return self._handling.is_mine
 
     def connect_to(self, handle: Handler, trouble: Trouble) -> None:
         """Say who handles what arrives, and who is told of a callback that raises."""
         self._handle = handle
         self._trouble = trouble
+
+    def make_turn(self) -> AbstractAsyncContextManager[object]:
+        """Give nothing to wait for: the blocking session lets one thread at a time connect, pull or push."""
+        return nullcontext()
 
     @property
     def is_dead(self) -> bool:
@@ -83,13 +86,8 @@ class ThreadRunner:
 
     def pump(self) -> None:
         """Handle what has arrived, unless another thread does, or this one is inside a handler already."""
-        if not self._handling.acquire(blocking=False):
-            return
-        try:
-            while not self.is_handling and self._handle_next(None):
-                pass
-        finally:
-            self._handling.release()
+        if not self.is_handling:
+            self._handling.run(self._handle_all, 0)
 
     @property
     def is_crowded(self) -> bool:
@@ -98,23 +96,18 @@ class ThreadRunner:
 
     def tidy(self) -> None:
         """Handle the oldest of what waits as long as those are the server's confirmations of changes."""
-        if self.is_handling or not self._handling.acquire(blocking=False):
-            return
-        try:
-            while not self._begun and self._inbox and _is_confirmation(self._inbox[0]):
-                self._handle_begun()
-        finally:
-            self._handling.release()
+        if not self.is_handling:
+            self._handling.run(self._handle_confirmations, 0)
 
     def release(self) -> None:
-        """Do nothing: everything ran to its end."""
+        """Do nothing: everything ran to its end, and those that wait are woken by what was taken from the schedule."""
 
     async def wait(self, condition: Callable[[], T], timeout: float | None, *, callbacks: bool = False) -> T | None:
         """Block until a condition holds, handling what arrives."""
         # Locks refuse to wait longer than TIMEOUT_MAX, some centuries.
         deadline = None if timeout is None or timeout >= _FOR_EVER else time.monotonic() + timeout
         while True:
-            seen = self._changes
+            seen = self._news
             value = condition()
             if value:
                 return value
@@ -123,87 +116,96 @@ class ThreadRunner:
             if not self._handle_next(deadline) and not (callbacks and self._run_due()):
                 self._sleep(seen, deadline, callbacks)
 
-    def _handle_next(self, deadline: float | None) -> bool:
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._inbox) or len(self._begun) > self._level
+
+    def _handle_next(self, deadline: float | None) -> bool | None:
         """Handle one thing that arrived, unless another thread handles something until the deadline."""
-        if not self._inbox and not self._begun:
+        if not self._has_more:
             return False
-        if not self._turns.acquire(self._handling, -1 if deadline is None else _seconds_until(deadline)):
+        if self.is_handling:
+            return self._handle_one()
+        return self._handling.run(self._handle_one, -1 if deadline is None else _seconds_until(deadline))
+
+    def _handle_all(self) -> None:
+        while self._handle_one():
+            pass
+
+    def _handle_confirmations(self) -> None:
+        while not self._begun and self._inbox and _is_confirmation(self._inbox[0]):
+            self._handle_one()
+
+    def _handle_one(self) -> bool:
+        """Handle what an interruption has left, or else the next thing. What is handled twice, the engine knows."""
+        level = self._level
+        if not self._has_more:
             return False
+        if len(self._begun) == level:
+            self._begun.append(self._inbox[0])  # rather in both places for a moment than in none
+            self._handled += _size(self._inbox.popleft())
+        self._level = level + 1
         try:
-            if self.is_handling:  # a handler makes a call, while what it handles is not done
-                if not self._inbox:
-                    return False
-                self._handle_inside(self._take())
-            else:
-                if not self._begun and not self._inbox:
-                    return False
-                self._handle_begun()
+            self._handle(self._begun[level])
+        except Exception:
+            del self._begun[level]
+            raise
         finally:
-            self._handling.release()
-        self._wake()  # another thread may wait for what this has changed
+            self._level = level
+            self._wake()  # another thread may wait for what this has changed, or handle what an interruption has left
+        del self._begun[level]
         return True
 
-    def _handle_begun(self) -> None:
-        """Handle what an interruption has left, or else the next thing. What is handled twice, the engine knows."""
-        if not self._begun:
-            self._begun.append(self._inbox[0])  # rather in both places for a moment than in none
-            self._take()
-        try:
-            self._handle_inside(self._begun[0])
-        except Exception:
-            self._begun.clear()
-            raise
-        self._begun.clear()
-
-    def _handle_inside(self, inbound: Inbound) -> None:
-        with self._turns.inside():
-            self._handle(inbound)
-
-    def _take(self) -> Inbound:
-        inbound = self._inbox.popleft()
-        self._handled += _size(inbound)
-        return inbound
-
     def _wake(self) -> None:
-        with self._news:
-            self._changes += 1
-            self._news.notify_all()
+        self._news = object()
+        for sleeper in tuple(self._sleepers):
+            sleeper.put(None)
 
-    def _sleep(self, seen: int, deadline: float | None, callbacks: bool) -> None:
+    def _sleep(self, seen: object, deadline: float | None, callbacks: bool) -> None:
         """Wait for news after those that were seen, for a callback to fall due, or for the deadline."""
         due = self.schedule.next_due() if callbacks else None
         until = min((moment for moment in (deadline, due) if moment is not None), default=None)
-        with self._news:
-            if seen == self._changes:
-                self._news.wait(None if until is None else _seconds_until(until))
+        # Not a Condition: Ctrl-C inside of one can leave its lock taken, and the portal's thread would wait for it.
+        sleeper: SimpleQueue[None] = SimpleQueue()
+        try:
+            self._sleepers.add(sleeper)
+            if seen is self._news:
+                sleeper.get(timeout=None if until is None else _seconds_until(until))
+        except Empty:
+            pass
+        finally:
+            self._sleepers.discard(sleeper)
 
     def _run_due(self) -> bool:
-        due = deque(self.schedule.take_due())
-        ran = bool(due)
+        due: deque[DueCallback] = deque()
         try:
+            self.schedule.take_due(due)
+            ran = bool(due)
             while due:
-                self._run_callback(due.popleft())
+                self._run_callback(due[0])
+                due.popleft()
         finally:
             for entry in due:  # an interruption has come between
-                self.schedule.put_back(entry)
+                self.schedule.finished(entry)
         return ran
 
     def _run_callback(self, entry: DueCallback) -> None:
         try:
-            self._turns.acquire(self._handling)
-            try:
-                with self._turns.inside():
-                    rest = entry.start() if self.schedule.is_current(entry) else None
-                    if rest is not None:
-                        _run_here(rest)
-            finally:
-                self._handling.release()
+            if self.is_handling:
+                self._start(entry)
+            else:
+                self._handling.run(partial(self._start, entry))
         except UsageError:
             raise  # the program is told where it waits, not in its log
         except Exception as error:
             self._trouble(error)
         finally:
             self.schedule.finished(entry)
+
+    def _start(self, entry: DueCallback) -> None:
+        rest = entry.start() if self.schedule.is_current(entry) else None
+        if rest is not None:
+            _run_here(rest)
 
 
 def _size(inbound: Inbound) -> int:

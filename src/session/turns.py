@@ -1,76 +1,86 @@
-"""Who runs the handlers of a session, and which threads wait for that: no two may wait for each other."""
+"""What one thread does at a time, whatever interrupts it; and no two threads wait for each other."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import get_ident
+from typing import TypeVar
 
 from .errors import UsageError
 
-__all__ = ["Turns"]
+__all__ = ["Turn"]
+
+T = TypeVar("T")
 
 _guard = threading.Lock()
-_waiting: dict[int, Turns] = {}  # for the handlers of which session each thread waits
+_waiting: dict[int, Turn] = {}  # for what each thread waits
 
 
-class Turns:
-    """The handlers of one session, which one thread runs at a time and which may make calls of other sessions."""
+class Turn:
+    """Something that one thread does at a time, such as running the handlers of a session.
+
+    Ctrl-C can come between any two lines, also after the lock is taken and before the next line begins. A lock that was
+    left taken then would stop every other thread for good, so the end of each run gives it back if it was taken at all;
+    no call comes before that, since it is at calls that Python looks for interruptions. For the same reason no thread
+    takes it twice.
+    """
 
     def __init__(self) -> None:
-        self._here = threading.local()  # how deep this thread is inside handlers
-        self._thread = 0  # that is inside
+        self._lock = threading.RLock()  # no other thread than its holder can release it
+        self._holder = 0
 
     @property
-    def is_inside(self) -> bool:
-        """Whether the calling thread is inside a handler or a document callback of the session."""
-        return getattr(self._here, "depth", 0) > 0
+    def is_mine(self) -> bool:
+        """Whether the calling thread is inside `run`."""
+        return self._holder == get_ident()
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Run a handler. The calling thread holds the lock of all who do."""
-        self._here.depth = getattr(self._here, "depth", 0) + 1
-        self._thread = get_ident()
-        try:
-            yield
-        finally:
-            self._here.depth -= 1
-            if not self._here.depth:
-                self._thread = 0
-
-    def acquire(self, lock: threading.RLock, timeout: float = -1) -> bool:
-        """Take a lock that another thread may hold while it is inside a handler of the session.
+    def run(self, work: Callable[[], T], timeout: float = -1) -> T | None:
+        """Do something while no other thread does. The calling thread must not be inside `run` already.
 
         Args:
-            lock: The lock.
-            timeout: How long to wait for it, in seconds; -1 for ever.
+            work: What to do.
+            timeout: How long to wait for another thread, in seconds; -1 for ever.
 
         Returns:
-            Whether the calling thread has it.
+            What the work returned, or None when it was not done in time.
 
         Raises:
-            UsageError: That thread waits for the calling one, which is inside a handler of another session.
+            UsageError: The other thread waits for the calling one, so that both would wait for ever.
         """
-        if lock.acquire(blocking=False):
-            return True
         me = get_ident()
-        with _guard:
-            if self._waits_for(me):
-                raise UsageError(
-                    "this call would wait for ever: it is made in a handler of one session and needs another session, "
-                    "a handler of which waits in another thread for the first. Make such calls outside of handlers."
-                )
-            _waiting[me] = self
         try:
-            return lock.acquire(timeout=timeout)
+            if not self._lock.acquire(blocking=False) and not self._wait(me, timeout):
+                return None
+            self._holder = me
+            return work()
         finally:
+            try:
+                if self._holder == me:
+                    self._holder = 0
+                self._lock.release()
+            except RuntimeError:  # it was not taken
+                pass
+
+    def _wait(self, me: int, timeout: float) -> bool:
+        if timeout == 0:
+            return False
+        try:
             with _guard:
-                del _waiting[me]
+                if self._waits_for(me):
+                    raise UsageError(
+                        "this call would wait for ever: it is made in a handler of one session and needs another "
+                        "session, a handler of which waits in another thread for the first. Make such calls outside of "
+                        "handlers."
+                    )
+                _waiting[me] = self
+            return self._lock.acquire(timeout=timeout)
+        finally:
+            _waiting.pop(me, None)
 
     def _waits_for(self, thread: int) -> bool:
         """Say whether the thread that is inside waits, in the end, for a certain one."""
-        turns: Turns | None = self
-        while turns is not None and turns._thread != thread:
-            turns = _waiting.get(turns._thread)
-        return turns is not None
+        turn: Turn | None = self
+        while turn is not None and turn._holder != thread:
+            turn = _waiting.get(turn._holder)
+        return turn is not None

@@ -35,6 +35,7 @@ from bokehwire import (
     push_session,
 )
 from bokehwire.session.driving import drive
+from bokehwire.session.turns import Turn
 
 from ..apps import slider as slider_app
 from ..leaks import SERVER_THREADS, no_leaks
@@ -558,7 +559,7 @@ def test_ctrl_c_says_what_the_cancellation_has_cost() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt) as caught:
-            drive(runner.get_loop(), work(), threading.RLock())
+            drive(runner.get_loop(), work(), Turn())
     finally:
         signal.signal(signal.SIGINT, before)
     assert caught.value.__notes__ == ["a change is lost"]

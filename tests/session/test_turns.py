@@ -1,53 +1,119 @@
-"""Which threads wait for each other."""
+"""One thread at a time, and which threads wait for each other."""
 
 from __future__ import annotations
 
-import itertools
 import threading
-from threading import get_ident
+from collections.abc import Callable
 
 import pytest
 
 from bokehwire import UsageError
 from bokehwire.session import turns
-from bokehwire.session.turns import Turns
+from bokehwire.session.turns import Turn
+
+from ..live import DEADLINE
+from .interrupting import interrupted_at_every_check
 
 
-@pytest.mark.parametrize("others", [1, 2])
-def test_nobody_waits_in_a_circle_however_long(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The calling thread is inside the last of some sessions, each of whose threads waits for the next."""
-    chain = [Turns() for _ in range(others + 1)]
-    waiting = {}
-    for number, (one, following) in enumerate(itertools.pairwise(chain), 1):
-        one._thread = -number
-        waiting[-number] = following
-    monkeypatch.setattr(turns, "_waiting", waiting)
-    lock = held_by_another_thread()
-    with chain[-1].inside(), pytest.raises(UsageError, match="wait for ever"):
-        chain[0].acquire(lock)
-    assert not chain[0].acquire(lock, timeout=0)
-    assert waiting.keys() == {-number for number in range(1, others + 1)}
-
-
-def test_a_thread_that_has_left_a_handler_may_wait() -> None:
-    own = Turns()
-    with own.inside(), own.inside():
-        pass
-    assert not own.is_inside
-    assert not own.acquire(held_by_another_thread(), timeout=0)
-    assert not own._waits_for(get_ident())
-
-
-def test_a_thread_takes_a_lock_that_it_has_once_more() -> None:
-    lock = threading.RLock()
-    with lock, Turns().inside():
-        assert Turns().acquire(lock)
-        lock.release()
-
-
-def held_by_another_thread() -> threading.RLock:
-    lock = threading.RLock()
-    thread = threading.Thread(target=lock.acquire)
+def in_another_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
-    return lock
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_nobody_waits_in_a_circle_however_long(others: int) -> None:
+    """The calling thread has the last of some turns, each of whose threads waits for the next."""
+    chain = [Turn() for _ in range(others + 2)]
+    before = dict(turns._waiting)
+
+    def go(number: int) -> None:
+        thread = threading.Thread(target=lambda: chain[number].run(lambda: go_on(number)))
+        thread.start()
+        threads.append(thread)
+
+    def go_on(number: int) -> None:
+        if number < others:
+            go(number + 1)
+        else:
+            inside.set()
+        chain[number + 1].run(lambda: None, DEADLINE)
+
+    def ask() -> None:
+        go(0)
+        assert inside.wait(DEADLINE)
+        while len(turns._waiting) < len(before) + others + 1:
+            assert all(thread.is_alive() for thread in threads)
+        with pytest.raises(UsageError, match="wait for ever"):
+            chain[0].run(lambda: None)
+        assert chain[0].run(lambda: True, 0) is None  # who does not wait is told no such thing
+
+    threads: list[threading.Thread] = []
+    inside = threading.Event()
+    chain[-1].run(ask)
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert turns._waiting == before
+
+
+def test_a_turn_is_over_when_its_work_is() -> None:
+    turn = Turn()
+    seen = [turn.is_mine]
+    turn.run(lambda: seen.append(turn.is_mine))
+    with pytest.raises(ZeroDivisionError):
+        turn.run(lambda: 1 / 0)
+    seen.append(turn.is_mine)
+    assert seen == [False, True, False]
+    in_another_thread(lambda: seen.append(turn.run(lambda: True, 0) or False))
+    assert seen[-1]
+
+
+def test_only_one_thread_has_its_turn() -> None:
+    turn = Turn()
+    inside, go = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        inside.set()
+        assert go.wait(DEADLINE)
+
+    thread = threading.Thread(target=lambda: turn.run(stay))
+    thread.start()
+    assert inside.wait(DEADLINE)
+    assert turn.run(lambda: True, 0) is None
+    assert turn.run(lambda: True, 0.01) is None
+    assert not turn.is_mine
+    go.set()
+    assert turn.run(lambda: True, DEADLINE)
+    thread.join(DEADLINE)
+
+
+def test_an_interruption_anywhere_leaves_nobody_out() -> None:
+    done: list[bool | None] = []
+    for turn in interrupted_at_every_check([turns], Turn, lambda turn: turn.run(lambda: True)):
+        assert not turn.is_mine
+        in_another_thread(lambda turn=turn: done.append(turn.run(lambda: True, 0)))  # type: ignore[misc]
+    assert len(done) > 3
+    assert all(done)
+
+
+def test_an_interruption_anywhere_while_it_waits_leaves_nobody_waiting() -> None:
+    other = Turn()
+    inside, go = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        inside.set()
+        assert go.wait(DEADLINE)
+
+    thread = threading.Thread(target=lambda: other.run(stay))
+    thread.start()
+    assert inside.wait(DEADLINE)
+    try:
+        tried = 0
+        for _ in interrupted_at_every_check([turns], lambda: other, lambda turn: turn.run(lambda: True, 0.001)):
+            tried += 1
+            assert threading.get_ident() not in turns._waiting
+        assert tried > 5
+    finally:
+        go.set()
+        thread.join(DEADLINE)

@@ -1,0 +1,54 @@
+"""Ctrl-C at every place where Python looks for it, one after the other."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType, ModuleType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def interrupted_at_every_check(
+    modules: list[ModuleType], make: Callable[[], T], act: Callable[[T], object]
+) -> Iterator[T]:
+    """Do something again and again, each time with a KeyboardInterrupt at another place in some modules.
+
+    CPython lets a signal's handler run at the start of a function of Python's and at the end of a call of one of C's,
+    whose result is lost then. (And where a loop begins anew, which this leaves out.)
+
+    Args:
+        modules: Where to interrupt.
+        make: Makes what is acted on, uninterrupted.
+        act: What is interrupted.
+
+    Yields:
+        What was acted on, after each interruption; at last after a run that had come to its end.
+    """
+    files = {module.__file__ for module in modules}
+    for number in itertools.count():
+        subject = make()
+        places = itertools.count()
+
+        def profile(
+            frame: FrameType, event: str, argument: Any, number: int = number, places: Iterator[int] = places
+        ) -> None:
+            if event in ("call", "c_return") and frame.f_code.co_filename in files and next(places) == number:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+        profiled = sys.getprofile()
+        sys.setprofile(profile)
+        try:
+            act(subject)
+        except KeyboardInterrupt:
+            sys.setprofile(profiled)
+            yield subject
+        else:
+            sys.setprofile(profiled)
+            yield subject
+            return
+        finally:
+            sys.setprofile(profiled)
