@@ -117,7 +117,7 @@ def replaced(event: DocumentPatchedEvent) -> Before | None:
         The value; None where the change adds to something, and for a title.
     """
     calling = event.callback_invoker
-    if isinstance(event, ModelChangedEvent) and isinstance(calling, FunctionType):
+    if isinstance(event, ModelChangedEvent | ColumnDataChangedEvent) and isinstance(calling, FunctionType):
         names = calling.__code__.co_freevars
         if calling.__closure__ is not None and "old" in names:
             return Before(calling.__closure__[names.index("old")].cell_contents)

@@ -8,31 +8,29 @@ changes on top that it has not applied, is what we have.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-import numpy as np
 from bokeh.core.serialization import Deserializer, Serializer
 
 from ..protocol import Buffer
 from .changes import ROOTS, TITLE
 from .encoding import to_bokeh
+from .replaying import column_counts, contains, lists, replayed, shows_columns
 from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
 
     from .conflicts import Conflicts
-    from .requests import Group, Key, Request
+    from .replaying import Columns
+    from .requests import Before, Group, Key, Request
     from .rereading import Snapshot
 
 __all__ = ["Evidence", "applied"]
 
 _DATA_KINDS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
-Columns = dict[str, list[Any]]
-T = TypeVar("T")
 
 
 class Evidence:
@@ -94,11 +92,11 @@ class Evidence:
         if request.key == ROOTS:
             return _shows_root(self._snapshot.root_ids, event)
         try:
-            columns = _lists(_decoded(self._snapshot.attribute(cast(Any, request.key)), self._buffers))
+            columns = lists(_decoded(self._snapshot.attribute(cast(Any, request.key)), self._buffers))
             if event["kind"] != "ColumnsStreamed":
-                return _shows_columns(columns, event)
-            rows = _lists(event["data"])
-            return all(_contains(column, rows[name]) for name, column in columns.items())
+                return shows_columns(columns, event)
+            rows = lists(event["data"])
+            return all(contains(column, rows[name]) for name, column in columns.items())
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return False  # the server's own change has made it something that this does not fit
 
@@ -107,7 +105,7 @@ class Evidence:
         if key == ROOTS:
             here = [str(root.id) for root in self.document.roots]
             later = [decoded(request.content) for request in self._after(key, ours)]
-            found = _replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root)
+            found = replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root)
             return found if repeating else _latest(found)
         if any(event["kind"] in _DATA_KINDS for event in events):
             return self._column_counts(key, ours, repeating)
@@ -150,13 +148,24 @@ class Evidence:
 
     def _column_counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
         model = self.document.models[cast(Any, key[0])]
-        here = _lists(getattr(model, key[1]))
-        theirs = _lists(_decoded(self._snapshot.attribute(key), self._buffers))
+        here = self._columns(getattr(model, key[1]))
+        theirs = lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
-        numbers = _fitting(theirs, events, later, here)
-        found = _replayed(theirs, events, later, here, _copied, _with_columns, _shows_columns, numbers)
+        found = column_counts(theirs, events, later, here)
+        before = ours[0].before
+        if before is not None and self._columns_before(before) != theirs:
+            found -= {0}
         return found if repeating else _latest(found)
+
+    def _columns_before(self, before: Before) -> Columns:
+        if before.buffers is None:
+            return self._columns(before.value)
+        return lists(_decoded(before.value, before.buffers))
+
+    def _columns(self, value: Any) -> Columns:
+        """Give columns of this document as the server has them, and as they are sent: dates are numbers there."""
+        return lists(_decoded(self._encoded(dict(value)), ()))
 
 
 def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = False) -> tuple[int, int]:
@@ -186,47 +195,6 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
     return certain, most
 
 
-def _replayed(
-    theirs: T,
-    events: Sequence[dict[str, Any]],
-    later: Sequence[dict[str, Any]],
-    here: T,
-    copy: Callable[[T], T],
-    apply: Callable[[T, dict[str, Any]], T],
-    shows: Callable[[T, dict[str, Any]], bool],
-    numbers: Iterable[int] | None = None,
-) -> frozenset[int]:
-    """Find after how many changes, or which of some numbers, the others on top of the server's value give ours.
-
-    To apply a change may alter the value that it is applied to: of many changes, each a copy would take too long.
-    """
-    found = set()
-    for count in range(len(events) + 1) if numbers is None else numbers:
-        if count and not shows(theirs, events[count - 1]):
-            continue
-        value = copy(theirs)
-        for event in itertools.chain(events[count:], later):
-            value = apply(value, event)
-        if value == here:
-            found.add(count)
-    return frozenset(found)
-
-
-def _fitting(
-    theirs: Columns, events: Sequence[dict[str, Any]], later: Sequence[dict[str, Any]], here: Columns
-) -> Iterable[int]:
-    """Give the numbers of streams after which the others make columns as long as ours: to try each takes too long."""
-    numbers = range(len(events) + 1)
-    streams = [*events, *later]
-    if not here or any(event["kind"] != "ColumnsStreamed" or event["rollover"] for event in streams):
-        return numbers
-    name = next(iter(here))
-    rows = [len(event["data"][name]) for event in streams]
-    surplus = len(theirs[name]) + sum(rows) - len(here[name])
-    before = itertools.accumulate(rows, initial=0)
-    return [count for count, gone in zip(numbers, before, strict=False) if gone == surplus]
-
-
 def _latest(found: frozenset[int]) -> frozenset[int]:
     """Leave out those numbers after which the next change makes no difference: it is there, whoever has made it."""
     return frozenset(count for count in found if count + 1 not in found)
@@ -254,74 +222,3 @@ def _decoded_event(request: Request) -> dict[str, Any]:
         if name in event:
             event[name] = _decoded(event[name], request.buffers)
     return event
-
-
-def _lists(columns: Any) -> Columns:
-    """Columns as lists of plain values, which compare; a NaN equals itself there, as it does for this purpose."""
-    return {str(name): _plain_list(column) for name, column in columns.items()}
-
-
-def _plain_list(column: Any) -> list[Any]:
-    return [_plain(value) for value in column]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float):
-        # An array of floats makes 1.0 of a 1 that is added to it.
-        return int(value) if value.is_integer() else repr(value)
-    return _plain_list(value) if isinstance(value, list | tuple) else value
-
-
-def _copied(columns: Columns) -> Columns:
-    return {name: [*column] for name, column in columns.items()}
-
-
-def _with_columns(columns: Columns, event: dict[str, Any]) -> Columns:
-    match event["kind"]:
-        case "ColumnsStreamed":
-            rows, rollover = _lists(event["data"]), event["rollover"]
-            for name, column in columns.items():
-                column += rows[name]
-                if rollover:
-                    del column[:-rollover]
-            return columns
-        case "ColumnsPatched":
-            for name, column in columns.items():
-                _patch(column, event["patches"].get(name, ()))
-            return columns
-        case _:
-            return _lists(event["data"] if "data" in event else event["new"])
-
-
-def _patch(column: list[Any], patches: Sequence[Any]) -> None:
-    for where, what in patches:
-        if isinstance(where, slice):
-            column[where] = _plain_list(what)
-        elif isinstance(where, int):
-            (column[where],) = _plain_list([what])
-        else:
-            raise ValueError("a patch inside of nested arrays")
-
-
-def _shows_columns(columns: Columns, event: dict[str, Any]) -> bool:
-    """Say whether columns are as they are right after a change."""
-    match event["kind"]:
-        case "ColumnsStreamed":
-            rows = _lists(event["data"])
-            return all(_ends_with(column, rows[name]) for name, column in columns.items())
-        case "ColumnsPatched":
-            patched = {name: [*columns[name]] for name in event["patches"] if name in columns}
-            return _with_columns(patched, event) == {name: columns[name] for name in patched}
-        case _:
-            return _with_columns({}, event) == columns
-
-
-def _contains(column: list[Any], rows: list[Any]) -> bool:
-    return any(column[start : start + len(rows)] == rows for start in range(len(column) - len(rows) + 1))
-
-
-def _ends_with(column: list[Any], rows: list[Any]) -> bool:
-    kept = rows[-len(column) :] if column else []  # a rollover may have cut off the first of them
-    return column[len(column) - len(kept) :] == kept

@@ -81,7 +81,8 @@ class Scripted:
         self.engine.handle(Reconnected(1, 0.0, False, same_process))
 
     def contents(self) -> PullDocReply:
-        return PullDocReply("s", "r", json.loads(bytes(encode_document(self.document).content)))
+        encoded = encode_document(self.document)
+        return PullDocReply("s", "r", json.loads(bytes(encoded.content)), encoded.buffers)
 
     def come_back(self, contents: PullDocReply | None = None, *, same_process: bool = True) -> None:
         """Lose the connection, and be compared over the next one, with what is here if nothing else is given."""

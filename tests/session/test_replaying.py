@@ -1,0 +1,186 @@
+"""After how many changes of columns the others give what is here: told as trying each number would tell it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bokehwire.session import replaying
+from bokehwire.session.replaying import Columns, column_counts, replayed, shows_columns
+
+from .scripted import Scripted
+
+NAMES = ("x", "y")
+values = st.integers(0, 1)
+
+
+@st.composite
+def streams(draw: st.DrawFn, rollovers: st.SearchStrategy[int | None]) -> dict[str, Any]:
+    count = draw(st.integers(0, 2))
+    rows = st.lists(values, min_size=count, max_size=count)
+    return {
+        "kind": "ColumnsStreamed",
+        "data": {name: draw(rows) for name in NAMES},
+        "rollover": draw(rollovers),
+    }
+
+
+@st.composite
+def patches(draw: st.DrawFn, length: int) -> dict[str, Any]:
+    def some() -> tuple[Any, Any]:
+        start = draw(st.integers(0, length - 1))
+        if draw(st.booleans()):
+            return start, draw(values)
+        stop = draw(st.integers(start, length))
+        return slice(start, stop), draw(st.lists(values, min_size=stop - start, max_size=stop - start))
+
+    names = draw(st.sets(st.sampled_from(NAMES)))
+    return {
+        "kind": "ColumnsPatched",
+        "patches": {name: [some() for _ in range(draw(st.integers(1, 2)))] for name in names},
+    }
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Columns, list[dict[str, Any]], list[dict[str, Any]], Columns]:
+    """What the server has, changes in question and after them, and what is here, mostly what all of them lead to."""
+    length = draw(st.integers(1, 3))
+    rows = st.lists(values, min_size=length, max_size=length)
+    before: Columns = {name: draw(rows) for name in NAMES}
+    rollover = draw(st.sampled_from([None, 1, 2, 4]))
+    kind = draw(st.sampled_from(["streams", "other rollovers", "patches", "both"]))
+    if kind == "streams":
+        change: st.SearchStrategy[dict[str, Any]] = streams(st.just(rollover))
+    elif kind == "other rollovers":
+        change = streams(st.sampled_from([None, 2, 3]))
+    elif kind == "patches":
+        change = patches(length)
+    else:
+        change = patches(length) | streams(st.none())
+    changes = draw(st.lists(change, min_size=1, max_size=5))
+    asked = draw(st.integers(1, len(changes)))
+    there, here = copied(before), copied(before)
+    for number, event in enumerate(changes):
+        here = replaying._with_columns(here, event)
+        if number < draw(st.integers(0, asked)):
+            there = replaying._with_columns(there, event)
+    if draw(st.booleans()):
+        there = {name: draw(rows) for name in NAMES}  # as when somebody else has changed it
+    return there, changes[:asked], changes[asked:], here
+
+
+def copied(columns: Columns) -> Columns:
+    return {name: [*column] for name, column in columns.items()}
+
+
+@given(situations())
+def test_it_is_told_as_by_trying(
+    situation: tuple[Columns, list[dict[str, Any]], list[dict[str, Any]], Columns],
+) -> None:
+    there, events, later, here = situation
+    expected = replayed(there, events, later, here, copied, replaying._with_columns, shows_columns)
+    assert column_counts(there, events, later, here) == expected
+    assert column_counts(there, events, later, {**here, "z": [1]}) == frozenset()
+
+
+MANY = 40
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source, number: source.stream({"x": [number], "y": [0]}, 200),
+        lambda source, number: source.stream({"x": [0], "y": [0]}, 200),
+        lambda source, number: source.patch({"x": [(number, 1)]}),
+        lambda source, number: source.patch({"x": [(slice(number, number + 2), [1, 1])]}),
+    ],
+    ids=["rows", "equal rows", "places", "slices"],
+)
+def test_many_changes_are_not_tried_one_after_the_other(
+    change: Callable[[Any, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Scripted()
+    script.source.data = {"x": [0] * 100, "y": [0] * 100}
+    settle(script)
+    apply = Mock(wraps=replaying._with_columns)
+    monkeypatch.setattr(replaying, "_with_columns", apply)
+    for number in range(MANY):
+        change(script.source, number)
+    there = script.contents()
+    for number in range(MANY, 2 * MANY):
+        change(script.source, number)
+    assert missing(script, there) == MANY
+    assert not apply.called
+
+
+DATES = [datetime.datetime(2024, 2, day) for day in range(1, 7)]
+ROWS: dict[str, list[Any]] = {
+    "datetimes": DATES,
+    "dates": [moment.date() for moment in DATES],
+    "timestamps": [pd.Timestamp(moment) for moment in DATES],
+    "datetime64": [np.datetime64(moment) for moment in DATES],
+    "durations": [datetime.timedelta(days) for days in range(1, 7)],
+    "floats": [0.5, float("nan"), 1.0, float("inf"), 2.5, 3.5],
+    "texts": ["a", "b", "c", "d", "e", "f"],
+    "images": [np.full((2, 2), number) for number in range(6)],
+}
+
+
+@pytest.mark.parametrize("kind", ["stream", "patch", "data"])
+@pytest.mark.parametrize("arrived", [0, 1, 2, 3])
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_what_has_arrived_is_told_of_values_of_every_kind(rows: list[Any], arrived: int, kind: str) -> None:
+    script = Scripted()
+    script.source.data = {"x": rows[:3]}
+    settle(script)
+    there = script.contents()
+    for number, row in enumerate(rows[3:]):
+        if kind == "stream":
+            script.source.stream({"x": [row]})
+        elif kind == "patch":
+            script.source.patch({"x": [(number, row)]})
+        else:
+            script.source.data = {"x": [*rows[: number + 1], row]}
+        if number + 1 == arrived:
+            there = script.contents()
+    assert missing(script, there) == 3 - arrived
+
+
+def test_patches_inside_of_images_are_told_too() -> None:
+    script = Scripted()
+    script.source.data = {"x": [np.zeros((3, 3)), np.zeros((3, 3))]}
+    settle(script)
+    script.source.patch({"x": [((0, 1, 1), 5)]})
+    script.source.patch({"x": [((1, slice(None), 0), np.ones(3))]})
+    there = script.contents()
+    script.source.patch({"x": [((0, slice(0, 2), slice(0, 2)), np.full(4, 7))]})
+    assert missing(script, there) == 1
+
+
+def settle(script: Scripted) -> None:
+    """Have the push and the changes so far answered; what comes is all that is in question."""
+    from bokehwire.protocol import Ok
+    from bokehwire.session.requests import Answered
+
+    script.engine.handle(Answered(tuple(script.posted), Ok("s", "r")))
+    script.posted.clear()
+
+
+def missing(script: Scripted, there: Any) -> int:
+    """How many of the last changes the engine sends again when the server turns out to have this; it names none."""
+    script.doubted = tuple(script.posted)
+    script.come_back(there)
+    again, doubted, _ = script.resumed[-1]
+    assert script.troubles == []
+    assert doubted == script.doubted
+    sent = [request for group in again for request in group]
+    assert sent == list(script.doubted[len(script.doubted) - len(sent) :])
+    return len(sent)
