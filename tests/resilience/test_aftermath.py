@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from bokehwire import ConnectionLost, InboxFull, ReplyTimeout
 
 from ..apps import model
 from ..leaks import no_leaks
-from ..live import LiveServer
+from ..live import DEADLINE, LiveServer
 from ..proxy import Action, Direction, Fault, FaultProxy, Position
 from ..session.faces import Face, contents, do
 from .exchange import APP
@@ -75,8 +76,9 @@ def test_a_program_that_does_not_look_has_a_limit(
         note = model(session.document, "note")
         for number in range(100):
             exchange_server.edit(session.id, partial(write, number), APP)
-        while exchange_server.connection_count():
-            pass  # it is looked for in the server's own thread
+        deadline = time.monotonic() + DEADLINE
+        while exchange_server.connection_count():  # it is looked for in the server's own thread
+            assert time.monotonic() < deadline
         with pytest.raises(InboxFull, match="max_inbox_size") as caught:
             await do(session.force_roundtrip())
         assert caught.value.code == 1011

@@ -37,6 +37,7 @@ from bokehwire.transports import ConnectionClosed
 from ..faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
 from ..leaks import no_leaks
 from ..processes import ServerProcess
+from ..proxy import FaultProxy
 from ..servers import HAS_ASGI, LiveServer, make_server
 from ..sockets import unused_port
 from .faces import AnySession, Face, do
@@ -89,6 +90,12 @@ def raised(kind: type[BaseException], *texts: str) -> Callable[[BaseException], 
             assert text in str(error)
 
     return check
+
+
+def told_with(code: int, peer: ScriptedPeer) -> None:
+    """The peer has been told on each connection why it was closed."""
+    peer.wait_for(lambda: all(connection.close is not None for connection in peer.connections))
+    assert {connection.close and connection.close.code for connection in peer.connections} == {code}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -197,6 +204,8 @@ def test_a_websocket_server_that_chooses_the_token_as_subprotocol(face: Face) ->
 def test_a_websocket_server_that_speaks_something_else(face: Face, frames: list[str | bytes]) -> None:
     with ScriptedPeer(upgrade(*frames)) as peer:
         both_ways(face, peer.url(), raised(NotABokehServer, "does not speak the Bokeh server protocol"))
+        too_deep = len(frames[0]) == 100_000
+        told_with(1008 if too_deep else 1002, peer)
 
 
 @pytest.mark.parametrize("ending", [Close(1008, "go away"), Close(1000), Ending.RESET, Ending.EOF], ids=str)
@@ -291,6 +300,53 @@ def test_a_close_by_the_server_keeps_code_and_reason(face: Face, code: int) -> N
 
     with ScriptedPeer(upgrade(*ACK3, then=Close(code, "why"))) as peer:
         face.play(scenario)
+
+
+PATCH3 = ('{"msgid": "2", "msgtype": "PATCH-DOC"}', "{}", json.dumps({"events": [], "padding": "x" * 1000}))
+
+
+@pytest.mark.parametrize(
+    "frame", ["garbage", b"\x00", "[]", '{"msgid": "2"}'], ids=["text", "binary", "list", "header"]
+)
+def test_a_message_that_is_none_ends_the_session_and_the_server_is_told_why(face: Face, frame: str | bytes) -> None:
+    async def scenario(face: Face) -> None:
+        session = face.session(websocket_url=peer.websocket_url())
+        await do(session.connect())
+        with pytest.raises(ConnectionLost) as caught:
+            await do(session.wait_for(lambda: False, timeout=20))
+        assert caught.value.code == 1002
+        assert not session.connected
+        await do(session.close())
+
+    with ScriptedPeer(upgrade(*ACK3, frame)) as peer:
+        face.play(scenario)
+        told_with(1002, peer)
+
+
+def test_a_server_whose_changes_nobody_looks_at_is_told_why_it_is_left(blocking: Face) -> None:
+    with ScriptedPeer(upgrade(*ACK3, *PATCH3 * 10)) as peer:
+        session: Any = blocking.session(websocket_url=peer.websocket_url(), max_inbox_size=5000)
+        session.connect()
+        told_with(1011, peer)
+        with pytest.raises(ConnectionLost, match="max_inbox_size"):
+            session.force_roundtrip()
+        session.close()
+
+
+def test_a_document_is_free_once_the_loss_of_its_session_was_raised(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        with FaultProxy(server.port) as proxy:
+            session = await face.pull(url=proxy.url("/slider"))
+            document = session.document
+            assert document is not None
+            proxy.drop()
+            with pytest.raises(ConnectionLost):
+                await do(session.wait_for(lambda: False, timeout=20))
+            another = await face.push(document, url=server.url("/"))
+            named(another, "slider").value = 4
+            await do(another.force_roundtrip())
+
+    face.play(scenario)
 
 
 def _reply(kind: str, content: Any) -> Callable[[PeerConnection], Awaitable[None]]:

@@ -24,7 +24,7 @@ from bokehwire.session import encoding
 from bokehwire.session.changes import ROOTS
 from bokehwire.session.conflicts import Conflicts, Verdict
 from bokehwire.session.encoding import encode_document
-from bokehwire.session.requests import Answered, Ask, Change, Request
+from bokehwire.session.requests import Answered, Ask, Before, Change, Request
 
 from .scripted import Scripted
 
@@ -866,3 +866,67 @@ def test_a_thread_may_change_what_another_one_hears_of_from_the_server() -> None
                 answered += 1
         thread.join()
         assert conflicts.unanswered(key) == ()
+
+
+def test_rows_that_a_handler_streams_between_those_of_the_server_and_ours_are_asked_for() -> None:
+    script = pushed()
+    script.slider.title = "under way"
+    answer = server_with(script, lambda there: cast(Any, there.roots[0]).update(data={"x": [5], "y": [5]}))
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    script.source.stream({"x": [1], "y": [1]})
+    told: list[Any] = []
+
+    def add(attr: str, old: Any, new: Any) -> None:
+        told.append(None)
+        if len(told) == 1:
+            script.source.stream({"x": [2], "y": [2]})
+
+    script.source.on_change("data", add)
+    settle(script, pulls(script)[0], answer)
+    assert sorted(script.source.data["x"]) == [1, 2, 5]
+    for request in [request for request in script.posted if request.ask is Ask.PATCH and not request.done]:
+        settle(script, request)
+    there = server_with(script, lambda there: cast(Any, there.roots[0]).update(data={"x": [5, 1, 2], "y": [5, 1, 2]}))
+    settle(script, pulls(script)[1], there)
+    assert list(script.source.data["x"]) == [5, 1, 2]
+    assert script.engine.is_settled
+
+
+def of_value(*, sent_after: int | None, replaces: bool = True) -> Request:
+    return Request(Ask.PATCH, Change(("a change",), VALUE, replaces=replaces), sent_after=sent_after)
+
+
+VALUE = ("model", "value")
+
+
+@pytest.mark.parametrize(("number", "contested"), [(3, False), (4, True)])
+def test_what_came_after_the_first_of_our_changes_was_sent_contests_it_though_the_last_overwrites_it(
+    number: int, contested: bool
+) -> None:
+    conflicts = Conflicts()
+    conflicts.changed(of_value(sent_after=3))
+    conflicts.changed(of_value(sent_after=None))
+    assert conflicts.judge(VALUE, number) is Verdict.STALE
+    assert conflicts.is_contested(VALUE) is contested
+
+
+def test_what_arrives_until_the_documents_are_compared_contests_nothing() -> None:
+    conflicts = Conflicts()
+    conflicts.changed(of_value(sent_after=3, replaces=False))
+    conflicts.begin_comparing()
+    assert conflicts.judge(VALUE, 4) is Verdict.DOUBT
+    assert not conflicts.is_contested(VALUE)
+    conflicts.end_comparing()
+    assert conflicts.judge(VALUE, 5) is Verdict.DOUBT
+    assert conflicts.is_contested(VALUE)
+
+
+@pytest.mark.parametrize(("sent_after", "known"), [(None, True), (4, True), (3, True), (2, False)])
+def test_what_the_server_had_before_a_change_is_what_had_arrived_when_it_was_sent(
+    sent_after: int | None, known: bool
+) -> None:
+    conflicts = Conflicts()
+    change = of_value(sent_after=sent_after)
+    conflicts.changed(change)
+    conflicts.preceded(VALUE, Before(1, ()), 3)
+    assert (change.before is not None) is known

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bokehwire.protocol import Ok
 from bokehwire.session import replaying
 from bokehwire.session.replaying import Columns, column_counts, replayed, shows_columns
+from bokehwire.session.requests import Answered
 
 from .scripted import Scripted
 
@@ -165,11 +167,21 @@ def test_patches_inside_of_images_are_told_too() -> None:
     assert missing(script, there) == 1
 
 
+@pytest.mark.parametrize("arrived", [0, 1])
+def test_rows_that_push_others_of_the_same_stream_out(arrived: int) -> None:
+    script = Scripted()
+    script.source.data = {"x": [0, 0]}
+    settle(script)
+    there = script.contents()
+    for number in range(2):
+        script.source.stream({"x": [f"{number}{row}" for row in "abc"]}, 2)
+        if number + 1 == arrived:
+            there = script.contents()
+    assert missing(script, there) == 2 - arrived
+
+
 def settle(script: Scripted) -> None:
     """Have the push and the changes so far answered; what comes is all that is in question."""
-    from bokehwire.protocol import Ok
-    from bokehwire.session.requests import Answered
-
     script.engine.handle(Answered(tuple(script.posted), Ok("s", "r")))
     script.posted.clear()
 
