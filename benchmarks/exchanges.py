@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import Any
 
-import aiohttp
-from bokeh.util.token import generate_jwt_token, generate_session_id
-
-from bokehwire.transports._socket import QuickSocket, prepare
-
+from . import library
 from .apps import named
-from .faces import Face
+from .faces import LIBRARY, Face
 from .frames import FrameCounter
-from .raw import HOST, RawClient, Requests
+from .raw import RawClient, Requests
 from .row import Place, Row, Turns, sessions
 
 REPEAT = 10
@@ -64,45 +59,6 @@ async def loop_round_trip(place: Place) -> Turns:
             yield meter.sample
 
 
-async def library_round_trip(place: Place) -> Turns:
-    """The same over aiohttp's own client, with the socket that bokehwire gives it: else each answer would stall."""
-    client = RawClient(place.port, "/widgets")
-    requests = Requests(client.generation)
-    client.send(requests.round_trip())
-    expected = len(client.read())
-    frames = requests.round_trip_frames()
-    token = generate_jwt_token(generate_session_id())
-
-    def make_socket(address: Any) -> QuickSocket:
-        sock = QuickSocket(*address[:3])
-        prepare(sock)
-        return sock
-
-    async def exchange(connection: aiohttp.ClientWebSocketResponse) -> None:
-        for _ in range(REPEAT):
-            for frame in frames:
-                await connection.send_str(frame)
-            for _ in range(expected):
-                await connection.receive()
-
-    async def begin() -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
-        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=make_socket))
-        connection = await session.ws_connect(f"ws://{HOST}:{place.port}/widgets/ws", protocols=("bokeh", token))
-        for _ in range(expected):  # the ACK has as many
-            await connection.receive()
-        return session, connection
-
-    with asyncio.Runner() as runner:
-        session, connection = runner.run(begin())
-        try:
-            while True:
-                with place.meter(REPEAT) as meter:
-                    runner.run(exchange(connection))
-                yield meter.sample
-        finally:
-            runner.run(session.close())
-
-
 async def change(face: Face, place: Place) -> Turns:
     """One property changed, then a round trip."""
     session = await face.pull(place.url("/widgets"))
@@ -142,7 +98,7 @@ ROWS = [
         "`force_roundtrip()`",
         {
             **sessions(round_trip),
-            "aiohttp alone": library_round_trip,
+            LIBRARY: library.round_trips("/widgets", REPEAT),
             "raw, asyncio": loop_round_trip,
             "raw": raw_round_trip,
         },

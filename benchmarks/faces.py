@@ -113,6 +113,7 @@ def _old_client() -> Any:
 
 OLD = "bokeh.client"
 RAW = "raw"
+LIBRARY = "aiohttp alone"
 BOKEH = "Bokeh alone"
 
 FACES: dict[str, Face] = {

@@ -8,16 +8,13 @@ from typing import Any
 
 import msgspec
 from bokeh.core.json_encoder import serialize_json
-from bokeh.core.serialization import Buffer, Serialized
-from bokeh.core.types import ID
 from bokeh.document import Document
 
-from bokehwire.protocol import Generation
-
+from . import library
 from .apps import made, plot
-from .faces import BOKEH, Face
+from .faces import BOKEH, LIBRARY, Face
 from .measuring import Sample
-from .raw import Message, RawClient, Requests, decoded
+from .raw import RawClient, Requests, packed
 from .row import Place, Row, Turns, Work, sessions
 
 IN_SEQUENCE = 20
@@ -62,18 +59,13 @@ def build(path: str) -> Work:
         client.send(Requests(client.generation).pull())
         message = client.read()
         while True:
-            packed = [_packed(message, client.generation) for _ in range(REPEAT)]
+            documents = [packed(message, client.generation) for _ in range(REPEAT)]
             with place.meter(REPEAT) as meter:
-                for document in packed:
+                for document in documents:
                     Document.from_json(document)
             yield meter.sample
 
     return turns
-
-
-def _packed(message: Message, generation: Generation) -> Any:
-    content, buffers = decoded(message, generation)
-    return Serialized(content["doc"], [Buffer(ID(name), bytes(data)) for name, data in buffers])
 
 
 async def push(face: Face, place: Place) -> Turns:
@@ -150,7 +142,12 @@ def _plain(document: Document) -> Any:
 
 
 def _reopening(key: str, what: str, path: str, goal: float, rounds: int) -> Row:
-    contestants = {**sessions(reopen, with_=(path,)), "raw": raw_reopen(path), BOKEH: build(path)}
+    contestants = {
+        **sessions(reopen, with_=(path,)),
+        LIBRARY: library.reopenings(path, REPEAT),
+        "raw": raw_reopen(path),
+        BOKEH: build(path),
+    }
     return Row(key, f"open, pull, close: {what}", contestants, rounds=rounds, adds_bokeh=True, goals=(goal, 1.3))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import msgspec
+from bokeh.core.serialization import Buffer, Serialized
+from bokeh.core.types import ID
 from bokeh.util.token import generate_jwt_token, generate_session_id
 
 from bokehwire.protocol import Connection, Generation, Limits, Outgoing, Role
@@ -119,6 +121,10 @@ class Requests:
         """The same as the frames of one message, for a library to write."""
         return [str(frame) for frame in self._connection.roundtrip().frames]
 
+    def pull_frames(self) -> list[str]:
+        """PULL-DOC-REQ in the same way."""
+        return [str(frame) for frame in self._connection.pull_doc().frames]
+
     def patch(self, events: Sequence[Any]) -> bytes:
         """PATCH-DOC."""
         return _bytes(self._connection.patch_doc({"events": events}))
@@ -143,6 +149,12 @@ def decoded(message: Message, generation: Generation) -> tuple[dict[str, Any], l
         return envelope["content"], list(zip(envelope["buffers"], message[1:], strict=True))
     ids: Iterable[str] = (msgspec.json.decode(text)["id"] for text in message[3::2])
     return msgspec.json.decode(message[2]), list(zip(ids, message[4::2], strict=True))
+
+
+def packed(message: Message, generation: Generation) -> Any:
+    """The document of a PULL-DOC-REPLY, as `Document.from_json` takes it."""
+    content, buffers = decoded(message, generation)
+    return Serialized(content["doc"], [Buffer(ID(name), bytes(data)) for name, data in buffers])
 
 
 def find_named(node: Any, name: str) -> str:

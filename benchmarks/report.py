@@ -14,7 +14,7 @@ import msgspec
 
 import bokehwire
 
-from .faces import BOKEH, FACES, OLD
+from .faces import BOKEH, FACES, LIBRARY, OLD
 from .measuring import Sample, added, median, ratio, spread
 from .row import Row
 from .running import Outcome
@@ -86,7 +86,7 @@ def result(row: Row, outcome: Outcome) -> Result:
     if limit is not None and row.adds_bokeh and BOKEH in seconds:
         limit = [sum(pair) for pair in zip(limit, seconds[BOKEH], strict=False)]
     figures = {
-        name: _figures(taken, seconds.get(OLD), limit if name in FACES else None)
+        name: _figures(taken, seconds.get(OLD), limit if name in {*FACES, LIBRARY} else None)
         for name, taken in outcome.samples.items()
     }
     return Result(row.key, row.title, row.note, row.goals, figures, outcome.failures)

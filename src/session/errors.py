@@ -52,6 +52,8 @@ class SessionRefused(ConnectError):
 class ConnectionLost(BokehWireError, RuntimeError):
     """The connection of an open session ended without this side asking for it.
 
+    Once a call has raised it, the document is the program's own again: what is changed then is neither sent nor named.
+
     Attributes:
         code: The WebSocket close code; 1006 when the connection broke without one (RFC 6455, section 7.1.5), None
             when it had ended before.
