@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,6 +21,25 @@ def in_another_thread(work: Callable[[], object]) -> None:
     thread.start()
     thread.join(DEADLINE)
     assert not thread.is_alive()
+
+
+@contextmanager
+def another_threads(turn: Turn) -> Iterator[None]:
+    """It is the turn of another thread, until the end of the block."""
+    inside, go = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        inside.set()
+        assert go.wait(DEADLINE)
+
+    thread = threading.Thread(target=lambda: turn.run(stay))
+    thread.start()
+    assert inside.wait(DEADLINE)
+    try:
+        yield
+    finally:
+        go.set()
+        thread.join(DEADLINE)
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
@@ -71,21 +91,11 @@ def test_a_turn_is_over_when_its_work_is() -> None:
 
 def test_only_one_thread_has_its_turn() -> None:
     turn = Turn()
-    inside, go = threading.Event(), threading.Event()
-
-    def stay() -> None:
-        inside.set()
-        assert go.wait(DEADLINE)
-
-    thread = threading.Thread(target=lambda: turn.run(stay))
-    thread.start()
-    assert inside.wait(DEADLINE)
-    assert turn.run(lambda: True, 0) is None
-    assert turn.run(lambda: True, 0.01) is None
-    assert not turn.is_mine
-    go.set()
+    with another_threads(turn):
+        assert turn.run(lambda: True, 0) is None
+        assert turn.run(lambda: True, 0.01) is None
+        assert not turn.is_mine
     assert turn.run(lambda: True, DEADLINE)
-    thread.join(DEADLINE)
 
 
 def test_an_interruption_anywhere_leaves_nobody_out() -> None:
@@ -99,21 +109,9 @@ def test_an_interruption_anywhere_leaves_nobody_out() -> None:
 
 def test_an_interruption_anywhere_while_it_waits_leaves_nobody_waiting() -> None:
     other = Turn()
-    inside, go = threading.Event(), threading.Event()
-
-    def stay() -> None:
-        inside.set()
-        assert go.wait(DEADLINE)
-
-    thread = threading.Thread(target=lambda: other.run(stay))
-    thread.start()
-    assert inside.wait(DEADLINE)
-    try:
-        tried = 0
+    tried = 0
+    with another_threads(other):
         for _ in interrupted_at_every_check([turns], lambda: other, lambda turn: turn.run(lambda: True, 0.001)):
             tried += 1
             assert threading.get_ident() not in turns._waiting
-        assert tried > 5
-    finally:
-        go.set()
-        thread.join(DEADLINE)
+    assert tried > 5
