@@ -6,9 +6,8 @@ the document's thread, and posts what it decides.
 
 from __future__ import annotations
 
-import itertools
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,8 +29,9 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify, is_about_roots, may_place, removed_roots, replaced, take_back
+from .changes import classify, may_place, replaced, take_back
 from .columns import SentColumns, complete_sent
+from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
 from .echo import PushEcho
@@ -48,7 +48,7 @@ from .holding import Holding, is_held, is_letting_go, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
-from .reconnecting import Reconnection
+from .recognition import Recognition
 from .recovery import Recovery
 from .refusals import not_sent, refusal, undecided
 from .requests import (
@@ -72,8 +72,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncEngine"]
 
-_REMEMBERED = 100  # roots
-_EVERYTHING = Doubts(frozenset(), everything=True)
 _owners: weakref.WeakKeyDictionary[Document, weakref.ref[SyncEngine]] = weakref.WeakKeyDictionary()
 
 
@@ -97,9 +95,7 @@ class SyncEngine:
         on_trouble: Callable[[Exception], None],
         recovery: Recovery | None = None,
     ) -> None:
-        self._recovery = recovery
         self._post = post
-        self._resume = resume
         self._schedule = schedule
         self._on_trouble = on_trouble
         self._document: Document | None = None
@@ -118,17 +114,21 @@ class SyncEngine:
         self._answers = 0
         self._sent_columns = SentColumns()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
-        self._starting_over: Request | None = None  # the push of our document into a new session
-        self._stood_for: dict[Request, list[Request]] = {}  # the program's pushes that it makes unnecessary
-        self._removed: deque[str] = deque(maxlen=_REMEMBERED)  # the ids of roots that the server is just replacing
-        self._was_emptied = False  # by the server, which may be doing that
-        self._config_id: str | None = None  # of the server's document, by which it is recognised after an outage
-        self._untold: int | None = None  # the number of what the server has changed in an outage, until it is compared
         self._overwritten: int | None = None  # the questions answered when a pull had overwritten changes under way
-        self._overtaken: set[Request] = set()  # pushes that were written out before a comparison, and are sent after it
-        self._is_taking_over = False  # after a comparison; a handler may make a call then
-        self._comparison: Request | None = None  # of the documents, after a reconnection
-        self._unclear_reply: Reply | None = None  # to changes that were in doubt when the connection was lost
+        self._recognition = Recognition()
+        self._comeback = Comeback(
+            recovery,
+            post,
+            resume,
+            self._pushing,
+            self._echoes,
+            self._conflicts,
+            self._departures,
+            self._acquaintance,
+            self._recognition,
+            self._applier,
+            self._judge,
+        )
         self._late: LateChanges | None = None  # since the connection was lost for good
 
     @property
@@ -155,7 +155,7 @@ class SyncEngine:
             answers: The number of questions that had been answered at that moment (`answers`). One may have been
                 asked by then, which the next one follows.
         """
-        if self._investigations or (self._comparison and not self._is_taking_over):
+        if self._investigations or self._comeback.is_comparing:
             return False
         return not (self._rereads or self._conflicts.has_doubts) or self._answers >= answers + 2
 
@@ -214,7 +214,7 @@ class SyncEngine:
         def adopt(reply: Reply) -> None:
             if self._followed is document:
                 self._document = document
-                self._config_id = str(document.config.id)
+                self._recognition.config_id = str(document.config.id)
 
         request.on_answer = adopt
         self._post(request)
@@ -222,7 +222,7 @@ class SyncEngine:
 
     def _pushing(self, document: Document) -> Request:
         self._acquaintance.introduce_document(document)
-        if str(document.config.id) != self._config_id:
+        if str(document.config.id) != self._recognition.config_id:
             self._acquaintance.introduce_configuration(document)
         request = Request.carrying(Ask.PUSH, encoding.encode_document(document))
         self._echoes[request] = PushEcho([root.id for root in document.roots])
@@ -257,8 +257,8 @@ class SyncEngine:
             case Patched(message=message, number=number):
                 self._receive(message, number)
             case Answered(requests, reply, error):
-                if self._untold is None:
-                    self._removed.clear()
+                if self._comeback.untold is None:
+                    self._recognition.replaced()
                 for request in requests:
                     self._settle(request, reply, error)
                 self._reread_doubts()
@@ -266,10 +266,11 @@ class SyncEngine:
                 self._investigate(requests, reply)
                 self._reread_doubts()
             case Disconnected(number=number, arrived=arrived):
-                self._judge.losses = number
-                self._disconnect(arrived)
+                unclear = {request: reply for request, (_, reply) in self._investigations.items()}
+                self._comeback.lost(number, arrived, self._followed, unclear)
+                self._investigations.clear()
             case Reconnected():
-                self._reconnect(inbound)
+                self._comeback.begin(inbound, self._followed, in_sync=self._document is not None)
             case Lost(error, unanswered):
                 self._lose(error, unanswered)
 
@@ -350,8 +351,8 @@ class SyncEngine:
             return
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.handled)
-        if self._untold is not None:
-            made_after = min(made_after, self._untold - 1)
+        if self._comeback.untold is not None:
+            made_after = min(made_after, self._comeback.untold - 1)
         if self._overwritten is not None:
             if self.is_settled_since(self._overwritten):
                 self._overwritten = None
@@ -442,7 +443,7 @@ class SyncEngine:
         finally:
             self._replacing = None
         document.models.flush_synced()
-        self._config_id = config_id(content)
+        self._recognition.config_id = config_id(content)
         if self._conflicts.has_unanswered:
             # What they take out was brought back here, and the server drops what refers to it.
             self._conflicts.doubt_everything()
@@ -465,11 +466,7 @@ class SyncEngine:
         if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
             return
         ask = self._applier.receive(document, message, number)
-        if is_about_roots(message.content):
-            self._removed.extend(removed_roots(message.content))
-            self._was_emptied = not document.roots
-        else:
-            self._removed.clear()
+        self._recognition.received(document, message.content)
         if ask:
             self._reread_doubts()
 
@@ -500,7 +497,7 @@ class SyncEngine:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
         if self._echoes:
             return  # a push is on its way behind the question, and overwrites what the server had
-        self._config_id = snapshot.config_id
+        self._recognition.config_id = snapshot.config_id
         self._applier.take_over(document, snapshot, reply.buffers, doubts)
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
@@ -524,132 +521,6 @@ class SyncEngine:
         self._investigations[request] = (requests, reply)
         self._post(request)
 
-    def _disconnect(self, arrived: int) -> None:
-        """Prepare for another connection: what the server changes until there is one, nobody tells us."""
-        self._untold = arrived
-        for request, (_, reply) in self._investigations.items():
-            request.on_answer = None
-            self._unclear_reply = reply
-        self._investigations.clear()
-        self._comparison = None
-        if self._followed is not None:
-            self._conflicts.begin_comparing()
-
-    def _reconnect(self, inbound: Reconnected) -> None:
-        """Find out what became of the document at the server before anything else is sent."""
-        document = self._followed
-        if document is None or inbound.pushing or (self._document is None and self._starting_over is None):
-            # There is nothing to compare, or a push overwrites what is there, which may not be sent yet.
-            self._unclear_reply = None
-            self._conflicts.end_comparing()
-            self._take_note_of_outage(removing=False)
-            if not inbound.pushing:
-                self._judge.leave(self._recovery.doubted() if self._recovery is not None else ())
-            if self._starting_over is None:
-                self._recovered(inbound, pushed=False)
-            return
-        # What the server has got over the old connection it may not have read yet when it accepts the new one.
-        fence = Request(Ask.ROUND_TRIP, urgent=True)
-        request = Request(Ask.PULL, urgent=True)
-
-        def ask(answer: Reply) -> None:
-            if self._comparison is fence:
-                self._comparison = request
-                self._post(request)
-
-        def compare(answer: Reply) -> None:
-            if self._comparison is request:
-                self._conflicts.end_comparing()
-                goes_on = self._compare(inbound, document, answer)
-                if self._comparison is request:  # unless the connection was lost again, in a call of a handler
-                    self._comparison = self._unclear_reply = None
-                    if goes_on:
-                        self._recovered(inbound, pushed=False)
-
-        fence.on_answer, request.on_answer = ask, compare
-        self._comparison = fence
-        self._post(fence)
-
-    def _compare(self, inbound: Reconnected, document: Document, answer: Reply) -> bool:
-        """Go on where the lost connection has left off, if the server still has the session, and say whether it has."""
-        assert self._recovery is not None
-        if not isinstance(answer, PullDocReply):
-            raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
-        snapshot = Snapshot(answer.content)
-        forgotten = self._starting_over is not None or not inbound.same_process
-        if forgotten or not snapshot.continues(document, self._config_id, self._removed, self._was_emptied):
-            if self._recovery.push_into_new_session:
-                self._start_over(inbound, document)
-            else:
-                self._recovery.give_up(None, ())
-            return False
-        self._config_id = snapshot.config_id
-        self._take_note_of_outage(removing=True)
-        self._overtaken.update(self._echoes)
-        requests, reply = self._recovery.doubted(), self._unclear_reply
-        if not requests:
-            self._resume((), (), self._judge.losses)
-        else:
-            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
-            found = applied(requests, evidence, whole=reply is not None and not isinstance(reply, Error))
-            if reply is None:
-                self._judge.judge_lost(requests, found)
-            else:
-                self._judge.judge(requests, reply, evidence, found)
-        self._conflicts.answered_doubts(self._conflicts.take_doubts())
-        self._is_taking_over = True
-        self._recovery.reached()
-        try:
-            self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
-        finally:
-            self._is_taking_over = False
-        return True
-
-    def _take_note_of_outage(self, *, removing: bool) -> None:
-        """Count what the server has changed meanwhile as a change that was handled, which may have taken models out."""
-        if self._untold is not None:
-            if removing:
-                self._departures.may_have_lost(self._untold)
-            self._applier.handled = max(self._applier.handled, self._untold)
-            self._untold = None
-
-    def _start_over(self, inbound: Reconnected, document: Document) -> None:
-        """Push our document into the session that the server has made anew."""
-        assert self._recovery is not None
-        self._take_note_of_outage(removing=False)
-        with let_go(document):
-            dropped = self._recovery.drop_changes()
-            carried: list[Request] = []
-            pushes: list[Request] = []
-            for request in dropped:
-                carried += [*request.carries] if request.ask is Ask.PUSH else [request]
-                if request.ask is Ask.PATCH:
-                    self._conflicts.answered(request)
-                    request.settle()
-                else:
-                    self._echoes.pop(request, None)
-                    # One that was to start over was never sent, because of another loss.
-                    pushes += self._stood_for.pop(request, ()) if request is self._starting_over else [request]
-            self._acquaintance.introduce_anew(document)
-            self._config_id = None
-            request = self._starting_over = self._pushing(document)
-            request.carries = tuple(carried)
-            self._stood_for[request] = pushes
-        self._conflicts.answered_doubts(self._conflicts.take_doubts())
-
-        def note(reply: Reply) -> None:
-            self._starting_over = None
-            self._config_id = str(document.config.id)
-            self._recovered(inbound, pushed=True)
-
-        request.on_answer = note
-        self._resume([(request,)], (), self._judge.losses)
-
-    def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
-        assert self._recovery is not None
-        self._recovery.reached()
-        self._recovery.recovered(Reconnection(attempts=inbound.attempts, seconds=inbound.seconds, pushed=pushed))
-
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
         if request.done:
             return  # an interruption has come between, and this is the second time
@@ -659,7 +530,8 @@ class SyncEngine:
             self._conflicts.answered_doubts(doubts)
         investigated = self._investigations.pop(request, None)
         self._conflicts.answered(request)
-        recovering = request is self._comparison or request is self._starting_over
+        recovering = self._comeback.has_asked(request)
+        overtaken = self._comeback.has_overtaken(request)
         self._judge.settled(request, applied=reply is not None and not isinstance(reply, Error))
         if isinstance(reply, Error):
             error = refusal(request, reply)
@@ -668,9 +540,8 @@ class SyncEngine:
             if request.ask is Ask.PATCH or (request.ask is Ask.PUSH and self._document is not None):
                 # It may have been applied in part, and a 3.9 server keeps to itself what its callbacks did meanwhile.
                 self._conflicts.doubt_everything()
-        elif request in self._overtaken:
+        elif overtaken:
             self._conflicts.doubt_everything()  # it has what was here before the server's values were taken over
-        self._overtaken.discard(request)
         if reply is not None and error is None and request.on_answer is not None:
             try:
                 request.on_answer(reply)
@@ -691,14 +562,13 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
-        for push in self._stood_for.pop(request, ()):
+        for push in self._comeback.stood_for(request):
             self._settle(push, reply, error)
         asked_by_engine = doubts is not None or investigated is not None or recovering
         if asked_by_engine and isinstance(error, ConnectionLost):
             return  # which the session reports itself
-        if recovering and error is not None and self._recovery is not None:
-            self._comparison = self._starting_over = None
-            self._recovery.give_up(error, request.changes)
+        if recovering and error is not None:
+            self._comeback.failed(error, request.changes)
             return
         if error is not None and (request.ask is Ask.PATCH or request.abandoned or asked_by_engine):
             self._on_trouble(error)
@@ -714,13 +584,9 @@ class SyncEngine:
         self._rereads.clear()
         self._conflicts.clear()
         self._investigations.clear()
-        self._comparison = self._starting_over = None
-        self._overtaken.clear()
         self._judge.clear()
-        pushes = itertools.chain.from_iterable(self._stood_for.values())
-        for request in (*unanswered, *pushes):
+        for request in (*unanswered, *self._comeback.end()):
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))
-        self._stood_for.clear()
 
 
 def _replacement_key(event: DocumentPatchedEvent) -> tuple[str, str] | None:

@@ -497,7 +497,7 @@ def test_a_push_of_the_program_that_waits_is_part_of_the_one_into_a_new_session(
     done.append(older.done)
     assert done == [False, True]
     assert isinstance(older.error, RequestRefused) is refused
-    assert (list(script.engine._echoes), script.engine._stood_for) == ([], {})
+    assert (list(script.engine._echoes), script.engine._comeback._stood_for) == ([], {})
 
 
 def test_a_push_that_is_part_of_another_ends_with_the_session() -> None:
