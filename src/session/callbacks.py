@@ -29,7 +29,7 @@ class DueCallback:
         due: When it runs next, in seconds on the clock the schedule is used with.
         period: Seconds between two runs, None for one that runs once.
         running: Whether it is given out to be run; a periodic callback never overlaps itself.
-        begun: Whether the program's function has been called since.
+        begun: Whether it has been called since, as Bokeh wraps it.
     """
 
     source: SessionCallback
@@ -122,12 +122,14 @@ class CallbackSchedule:
             return self._entries.get(entry.source.id) is entry
 
     def finished(self, entry: DueCallback) -> None:
-        """Take back a callback that was given out. If it has not been run, because of an interruption, it stays due.
+        """Take back a callback that was given out. If it has not been run, it stays due.
 
         Args:
             entry: What `take_due` gave.
         """
         with self._lock:
+            if entry.period is not None and entry.running and not entry.begun:
+                entry.due -= entry.period
             entry.running = False
             if entry.period is None and entry.begun and self._entries.get(entry.source.id) is entry:
                 del self._entries[entry.source.id]

@@ -26,6 +26,7 @@ __all__ = ["ThreadRunner"]
 T = TypeVar("T")
 
 _MANY = 1000  # things that may wait before a change looks whether they are answers
+_LOOK_AGAIN = 1.0  # seconds; Ctrl-C may keep a thread from waking the others
 _FOR_EVER = threading.TIMEOUT_MAX / 2  # seconds; the callbacks of a document may be due as late
 
 
@@ -87,7 +88,7 @@ class ThreadRunner:
     def pump(self) -> None:
         """Handle what has arrived, unless another thread does, or this one is inside a handler already."""
         if not self.is_handling:
-            self._handling.run(self._handle_all, 0)
+            self._in_turn(self._handle_all)
 
     @property
     def is_crowded(self) -> bool:
@@ -97,7 +98,7 @@ class ThreadRunner:
     def tidy(self) -> None:
         """Handle the oldest of what waits as long as those are the server's confirmations of changes."""
         if not self.is_handling:
-            self._handling.run(self._handle_confirmations, 0)
+            self._in_turn(self._handle_confirmations)
 
     def release(self) -> None:
         """Do nothing: everything ran to its end, and those that wait are woken by what was taken from the schedule."""
@@ -113,20 +114,31 @@ class ThreadRunner:
                 return value
             if deadline is not None and time.monotonic() >= deadline:
                 return None
-            if not self._handle_next(deadline) and not (callbacks and self._run_due()):
+            done = self._handle_next()
+            if done is False and callbacks:
+                done = self._run_due()
+            if done is False:
                 self._sleep(seen, deadline, callbacks)
+            elif done is None:  # the other thread may handle what is waited for here, long before its turn ends
+                self._handling.wait(partial(self._sleep, seen, deadline, False))
 
     @property
     def _has_more(self) -> bool:
         return bool(self._inbox) or len(self._begun) > self._level
 
-    def _handle_next(self, deadline: float | None) -> bool | None:
-        """Handle one thing that arrived, unless another thread handles something until the deadline."""
+    def _in_turn(self, work: Callable[[], T]) -> T | None:
+        """Do something if no other thread handles something just now, and say so to those that wait for that."""
+        try:
+            return self._handling.run(work, 0)
+        finally:
+            if self._sleepers:
+                self._wake()
+
+    def _handle_next(self) -> bool | None:
+        """Handle one thing that arrived, and say whether there was one; None if another thread handles something."""
         if not self._has_more:
             return False
-        if self.is_handling:
-            return self._handle_one()
-        return self._handling.run(self._handle_one, -1 if deadline is None else _seconds_until(deadline))
+        return self._handle_one() if self.is_handling else self._in_turn(self._handle_one)
 
     def _handle_all(self) -> None:
         while self._handle_one():
@@ -162,50 +174,51 @@ class ThreadRunner:
             sleeper.put(None)
 
     def _sleep(self, seen: object, deadline: float | None, callbacks: bool) -> None:
-        """Wait for news after those that were seen, for a callback to fall due, or for the deadline."""
+        """Wait for news after those that were seen, for a callback to fall due, or for the deadline; not for long."""
         due = self.schedule.next_due() if callbacks else None
-        until = min((moment for moment in (deadline, due) if moment is not None), default=None)
+        moments = [moment for moment in (deadline, due) if moment is not None]
         # Not a Condition: Ctrl-C inside of one can leave its lock taken, and the portal's thread would wait for it.
         sleeper: SimpleQueue[None] = SimpleQueue()
         try:
             self._sleepers.add(sleeper)
             if seen is self._news:
-                sleeper.get(timeout=None if until is None else _seconds_until(until))
+                sleeper.get(timeout=min([_LOOK_AGAIN, *map(_seconds_until, moments)]))
         except Empty:
             pass
         finally:
             self._sleepers.discard(sleeper)
 
-    def _run_due(self) -> bool:
+    def _run_due(self) -> bool | None:
+        """Run the callbacks that are due, and say whether there were any; None if another thread handles something."""
         due: deque[DueCallback] = deque()
         try:
             self.schedule.take_due(due)
             ran = bool(due)
             while due:
-                self._run_callback(due[0])
+                if not self._run_callback(due[0]):
+                    return None
                 due.popleft()
         finally:
-            for entry in due:  # an interruption has come between
+            for entry in due:  # an interruption has come between, or another thread's turn
                 self.schedule.finished(entry)
         return ran
 
-    def _run_callback(self, entry: DueCallback) -> None:
+    def _run_callback(self, entry: DueCallback) -> bool | None:
         try:
-            if self.is_handling:
-                self._start(entry)
-            else:
-                self._handling.run(partial(self._start, entry))
+            return self._start(entry) if self.is_handling else self._in_turn(partial(self._start, entry))
         except UsageError:
             raise  # the program is told where it waits, not in its log
         except Exception as error:
             self._trouble(error)
+            return True
         finally:
             self.schedule.finished(entry)
 
-    def _start(self, entry: DueCallback) -> None:
+    def _start(self, entry: DueCallback) -> bool:
         rest = entry.start() if self.schedule.is_current(entry) else None
         if rest is not None:
             _run_here(rest)
+        return True
 
 
 def _size(inbound: Inbound) -> int:

@@ -50,7 +50,7 @@ class Turn:
         """
         me = get_ident()
         try:
-            if not self._lock.acquire(blocking=False) and not self._wait(me, timeout):
+            if not self._lock.acquire(blocking=False) and not self._wait(timeout):
                 return None
             self._holder = me
             return work()
@@ -62,9 +62,22 @@ class Turn:
             except RuntimeError:  # it was not taken
                 pass
 
-    def _wait(self, me: int, timeout: float) -> bool:
-        if timeout == 0:
-            return False
+    def _wait(self, timeout: float) -> bool:
+        return timeout != 0 and self.wait(lambda: self._lock.acquire(timeout=timeout))
+
+    def wait(self, sleep: Callable[[], T]) -> T:
+        """Sleep while it is the turn of another thread.
+
+        Args:
+            sleep: What to do.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            UsageError: The other thread waits for the calling one, so that both would wait for ever.
+        """
+        me = get_ident()
         try:
             with _guard:
                 if self._waits_for(me):
@@ -74,7 +87,7 @@ class Turn:
                         "handlers."
                     )
                 _waiting[me] = self
-            return self._lock.acquire(timeout=timeout)
+            return sleep()
         finally:
             _waiting.pop(me, None)
 

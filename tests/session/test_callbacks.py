@@ -59,6 +59,7 @@ def test_a_periodic_callback_does_not_overlap_itself() -> None:
     schedule.add(document.add_periodic_callback(nothing, 100))
     clock.now = 0.1
     (entry,) = taken(schedule)
+    entry.start()
     clock.now = 0.5
     assert taken(schedule) == []
     assert schedule.next_due() is None
@@ -87,3 +88,17 @@ def test_replacing_starts_anew() -> None:
     other = document.add_timeout_callback(nothing, 300)
     schedule.replace([other])
     assert schedule.next_due() == 0.3
+
+
+def test_what_was_given_out_and_not_run_stays_due() -> None:
+    clock, document = Clock(), Document()
+    schedule = CallbackSchedule(clock, nothing)
+    schedule.add(document.add_periodic_callback(nothing, 100))
+    schedule.add(document.add_timeout_callback(nothing, 50))
+    clock.now = 0.1
+    for entry in taken(schedule):
+        schedule.finished(entry)
+        schedule.finished(entry)
+    assert schedule.next_due() == 0.05
+    assert run_due(schedule) == 2
+    assert schedule.next_due() == 0.2

@@ -546,6 +546,67 @@ def test_a_handler_does_not_wait_for_another_threads_turn(server: LiveServer, bl
         assert "another thread" in str(refused[0])
 
 
+def test_a_thread_need_not_wait_for_the_end_of_a_handler_that_handles_what_it_waits_for(
+    server: LiveServer, blocking: Face
+) -> None:
+    with pull_session(url=server.url("/slider"), transport=blocking.transport, reply_timeout=DEADLINE) as session:
+        done = threading.Event()
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                for _ in range(5):
+                    session.force_roundtrip()
+            except BaseException as error:
+                errors.append(error)
+            done.set()
+
+        thread = threading.Thread(target=work)
+
+        def handle(attr: str, old: object, new: object) -> None:
+            thread.start()
+            deadline = time.monotonic() + DEADLINE / 2
+            while not done.is_set() and time.monotonic() < deadline:
+                session.force_roundtrip()
+            assert done.is_set()
+
+        named(session, "div").on_change("text", handle)
+        named(session, "slider").value = 7
+        session.force_roundtrip()
+        session.wait_for(done.is_set, DEADLINE)
+        thread.join(DEADLINE)
+        assert errors == []
+
+
+def test_a_callback_that_is_due_waits_for_the_end_of_a_handler_in_another_thread(
+    server: LiveServer, blocking: Face
+) -> None:
+    with pull_session(url=server.url("/slider"), transport=blocking.transport, reply_timeout=DEADLINE) as session:
+        document = session.document
+        assert document is not None
+        order: list[str] = []
+        entered, added = threading.Event(), threading.Event()
+
+        def handle(attr: str, old: object, new: object) -> None:
+            entered.set()
+            assert added.wait(DEADLINE)
+            order.append("handler")
+
+        def wait() -> None:
+            assert entered.wait(DEADLINE)
+            document.add_next_tick_callback(lambda: order.append("callback"))
+            added.set()
+            session.wait_for(lambda: "callback" in order, DEADLINE)
+
+        named(session, "div").on_change("text", handle)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        named(session, "slider").value = 7
+        session.force_roundtrip()
+        thread.join(DEADLINE)
+        assert order == ["handler", "callback"]
+
+
 def test_ctrl_c_says_what_the_cancellation_has_cost() -> None:
     async def work() -> None:
         os.kill(os.getpid(), signal.SIGINT)
