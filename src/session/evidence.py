@@ -75,16 +75,19 @@ class Evidence:
         """Give those of some changes, which may all have been dropped with an OK, that may be lost.
 
         What was dropped shows where it would have added something. Where it would have replaced what the server has
-        changed as well, that counts in either case.
+        changed as well, that counts in either case; and what a later one of them has replaced does not show.
 
         Args:
             requests: The changes.
         """
-        return tuple(
-            request
-            for request in requests
-            if self._snapshot.can_show(request.key) and not request.replaces and not self._is_there(request)
-        )
+        replaced: set[Key | None] = set()
+        unclear: list[Request] = []
+        for request in reversed(requests):
+            if request.replaces:
+                replaced.add(request.key)
+            elif request.key not in replaced and self._snapshot.can_show(request.key) and not self._is_there(request):
+                unclear.append(request)
+        return tuple(reversed(unclear))
 
     def _is_there(self, request: Request) -> bool:
         """Say whether the server has what a change adds, or has not what it removes."""
@@ -153,10 +156,13 @@ class Evidence:
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
         found = column_counts(theirs, events, later, here)
+        if repeating:
+            return found
         before = ours[0].before
-        if before is not None and self._columns_before(before) != theirs:
-            found -= {0}
-        return found if repeating else _latest(found)
+        if before is not None and self._columns_before(before) == theirs:
+            return _latest(found)
+        # What comes after leads to the same from each, and the last one shows, whoever has made it.
+        return frozenset({max(found)}) if found else found
 
     def _columns_before(self, before: Before) -> Columns:
         if before.buffers is None:

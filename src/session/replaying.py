@@ -76,7 +76,7 @@ def column_counts(theirs: Columns, events: Sequence[Event], later: Sequence[Even
         return _streamed_counts(theirs, changes, here, len(events), rollovers.pop())
     if kinds == {_PATCHED} and not any(_is_nested(event) for event in changes):
         return _patched_counts(theirs, changes, here, len(events))
-    fits = kinds <= {_STREAMED, _PATCHED} and not any(rollovers)
+    fits = kinds <= {_STREAMED, _PATCHED} and rollovers <= {None}
     numbers = _fitting(theirs, changes, here, len(events)) if here and fits else None
     return replayed(theirs, events, later, here, _copied, _with_columns, shows_columns, numbers)
 
@@ -99,7 +99,7 @@ def _streamed_counts(
             if count not in possible:
                 continue
             total = len(there) + len(rows) - gone
-            length = min(total, rollover) if rollover and count < len(changes) else total
+            length = min(total, rollover) if rollover is not None and count < len(changes) else total
             new = min(len(rows) - gone, length)
             if (
                 length != len(column)
@@ -194,8 +194,8 @@ def _with_columns(columns: Columns, event: Event) -> Columns:
             rows, rollover = lists(event["data"]), event["rollover"]
             for name, column in columns.items():
                 column += rows[name]
-                if rollover:
-                    del column[:-rollover]
+                if rollover is not None:
+                    del column[: max(0, len(column) - rollover)]
             return columns
         case "ColumnsPatched":
             for name, column in columns.items():

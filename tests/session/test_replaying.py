@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bokehwire.protocol import Ok
 from bokehwire.session import replaying
 from bokehwire.session.replaying import Columns, column_counts, replayed, shows_columns
-from bokehwire.session.requests import Answered
+from bokehwire.session.requests import Answered, Doubted
 
 from .scripted import Scripted
 
@@ -57,12 +57,12 @@ def situations(draw: st.DrawFn) -> tuple[Columns, list[dict[str, Any]], list[dic
     length = draw(st.integers(1, 3))
     rows = st.lists(values, min_size=length, max_size=length)
     before: Columns = {name: draw(rows) for name in NAMES}
-    rollover = draw(st.sampled_from([None, 1, 2, 4]))
+    rollover = draw(st.sampled_from([None, 0, 1, 2, 4]))
     kind = draw(st.sampled_from(["streams", "other rollovers", "patches", "both"]))
     if kind == "streams":
         change: st.SearchStrategy[dict[str, Any]] = streams(st.just(rollover))
     elif kind == "other rollovers":
-        change = streams(st.sampled_from([None, 2, 3]))
+        change = streams(st.sampled_from([None, 0, 2, 3]))
     elif kind == "patches":
         change = patches(length)
     else:
@@ -167,7 +167,7 @@ def test_patches_inside_of_images_are_told_too() -> None:
     assert missing(script, there) == 1
 
 
-@pytest.mark.parametrize("arrived", [0, 1])
+@pytest.mark.parametrize("arrived", [0, 1, 2])
 def test_rows_that_push_others_of_the_same_stream_out(arrived: int) -> None:
     script = Scripted()
     script.source.data = {"x": [0, 0]}
@@ -178,6 +178,63 @@ def test_rows_that_push_others_of_the_same_stream_out(arrived: int) -> None:
         if number + 1 == arrived:
             there = script.contents()
     assert missing(script, there) == 2 - arrived
+
+
+def replace_column(source: Any, number: int) -> None:
+    source.data["x"] = [number] * len(source.data["x"])
+
+
+def replace(source: Any, number: int) -> None:
+    source.data = {"x": [number, number], "y": [number, number]}
+
+
+def stream(source: Any, number: int) -> None:
+    source.stream({"x": [number], "y": [number]})
+
+
+def patch(source: Any, number: int) -> None:
+    source.patch({"x": [(0, number)]})
+
+
+@pytest.mark.parametrize("second", [replace_column, replace, stream, patch])
+@pytest.mark.parametrize("first", [replace_column, replace, stream, patch])
+@pytest.mark.parametrize("arrived", [0, 1, 2])
+def test_changes_of_different_kinds(
+    first: Callable[[Any, int], None], second: Callable[[Any, int], None], arrived: int
+) -> None:
+    script = Scripted()
+    script.source.data = {"x": [0, 0], "y": [0, 0]}
+    settle(script)
+    states = [script.contents()]
+    for number, change in enumerate((first, second), 1):
+        change(script.source, number)
+        states.append(script.contents())
+    assert missing(script, states[arrived]) == 2 - arrived
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("second", [replace_column, replace])
+@pytest.mark.parametrize("first", [stream, patch])
+def test_rows_that_a_change_behind_them_has_replaced_are_not_missed(
+    first: Callable[[Any, int], None], second: Callable[[Any, int], None], dropped: bool
+) -> None:
+    """Made without a connection, in which the server may have taken anything out: its OK is no proof."""
+    script = Scripted()
+    script.source.data = {"x": [0, 0], "y": [0, 0]}
+    settle(script)
+    script.lose()
+    before = script.contents()
+    first(script.source, 1)
+    second(script.source, 2)
+    changes = tuple(script.posted)
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(before)
+    script.engine.handle(Doubted(changes, Ok("s", "r")))
+    script.answer(before if dropped else script.contents())
+    assert script.troubles == []
+    again = script.resumed[-1][0]
+    assert [request for group in again for request in group] == [*(changes if dropped else ())]
 
 
 def settle(script: Scripted) -> None:
