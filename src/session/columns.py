@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from bokeh.core.serialization import Buffer, Serializer
 from bokeh.document.events import (
     ColumnDataChangedEvent,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from bokeh.document.events import DocumentPatchedEvent
 
 __all__ = ["SentColumns", "complete_received", "complete_sent", "misfits"]
+
+_CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
 
 class SentColumns:
@@ -94,17 +97,39 @@ def _comparable(encoded: Encoded) -> Any:
 
 
 def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
-    """Make a change of some columns a change of all.
+    """Make a change of some columns a change of all, and a patch of an array one of what the array holds now.
 
     Args:
         event: Any change of a document.
 
     Returns:
-        The event itself, or one that carries all columns in its place.
+        The event itself, or one that is sent in its place.
     """
     if isinstance(event, ColumnDataChangedEvent) and event.cols is not None and event.data is None:
         return _whole(event)
+    if isinstance(event, ColumnsPatchedEvent):
+        return _as_held(event)
     return event
+
+
+def _as_held(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
+    """Convert the values of a patch as the arrays have: one of integers makes 1 of 1.5; the server may have a list."""
+    columns: Any = getattr(event.model, event.attr)
+    arrays = {name: column for name, column in columns.items() if isinstance(column, np.ndarray)}
+    converted = {
+        name: [(where, _converted(what, arrays[name].dtype)) for where, what in patches]
+        for name, patches in event.patches.items()
+        if name in arrays and arrays[name].dtype.kind in _CONVERTING
+    }
+    if not converted:
+        return event
+    return ColumnsPatchedEvent(event.document, event.model, event.attr, {**event.patches, **converted}, event.setter)
+
+
+def _converted(value: Any, dtype: np.dtype[Any]) -> Any:
+    with np.errstate(all="ignore"):
+        array = np.asarray(value).astype(dtype)
+    return array if isinstance(value, np.ndarray) else array.tolist()
 
 
 def _whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent) -> ColumnDataChangedEvent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -448,5 +448,37 @@ def test_a_value_that_cannot_be_sent_is_raised_and_taken_back(server: LiveServer
         await do(session.force_roundtrip())
         assert session.document.roots == roots
         await both_equal(face, server, session, "/slider")
+
+    face.play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("column", "patches"),
+    [
+        (np.array([1, 2, 3]), [(0, 1.5)]),
+        (np.array([1, 2, 3], dtype=np.int8), [(slice(0, 2), [1.5, 2.5])]),
+        (np.array([1, 2, 3], dtype=np.float32), [(0, 0.1), (slice(1, 3), np.array([0.1, 0.2]))]),
+        (np.array([True, False]), [(1, 5)]),
+        (np.array(["a", "b"]), [(0, "long")]),
+        (np.zeros((2, 2)), [((0, 1), 3)]),
+        ([1, 2, 3], [(0, 1.5)]),
+    ],
+    ids=["int", "int8", "float32", "bool", "text", "image", "list"],
+)
+def test_a_patch_of_an_array_is_sent_as_the_array_holds_it(
+    server: LiveServer, face: Face, column: Any, patches: Any
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/"))
+        source = ColumnDataSource(data={"x": column.copy()})
+        document = session.document
+        assert document is not None
+        document.add_root(source)
+        await do(session.force_roundtrip())
+        source.patch({"x": patches})
+        await do(session.force_roundtrip())
+        there = await face.edit(server, session, lambda there: cast(Any, there.roots[0]).data["x"], "/")
+        assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
+        await both_equal(face, server, session, "/")
 
     face.play(scenario)
