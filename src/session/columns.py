@@ -107,7 +107,7 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
     """
     if isinstance(event, ColumnDataChangedEvent) and event.cols is not None and event.data is None:
         return _whole(event)
-    if isinstance(event, ColumnsPatchedEvent):
+    if isinstance(event, ColumnsPatchedEvent) and not is_letting_go(event.document):  # the arrays may be others by now
         return _as_held(event)
     return event
 
@@ -127,8 +127,11 @@ def _as_held(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
 
 
 def _converted(value: Any, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(all="ignore"):
-        array = np.asarray(value).astype(dtype)
+    try:
+        with np.errstate(all="ignore"):
+            array = np.asarray(value).astype(dtype)
+    except (TypeError, ValueError, OverflowError):
+        return value  # a handler has set the column to another one
     return array if isinstance(value, np.ndarray) else array.tolist()
 
 

@@ -127,11 +127,14 @@ class ThreadRunner:
         return bool(self._inbox) or len(self._begun) > self._level
 
     def _in_turn(self, work: Callable[[], T]) -> T | None:
-        """Do something if no other thread handles something just now, and say so to those that wait for that."""
+        """Do something if no other thread handles something just now, and wake those that wait for that."""
+        had_it = True
         try:
-            return self._handling.run(work, 0)
+            done = self._handling.run(work, 0)
+            had_it = done is not None
+            return done
         finally:
-            if self._sleepers:
+            if had_it and self._sleepers:
                 self._wake()
 
     def _handle_next(self) -> bool | None:
@@ -140,13 +143,15 @@ class ThreadRunner:
             return False
         return self._handle_one() if self.is_handling else self._in_turn(self._handle_one)
 
-    def _handle_all(self) -> None:
+    def _handle_all(self) -> bool:
         while self._handle_one():
             pass
+        return True
 
-    def _handle_confirmations(self) -> None:
+    def _handle_confirmations(self) -> bool:
         while not self._begun and self._inbox and _is_confirmation(self._inbox[0]):
             self._handle_one()
+        return True
 
     def _handle_one(self) -> bool:
         """Handle what an interruption has left, or else the next thing. What is handled twice, the engine knows."""

@@ -482,3 +482,19 @@ def test_a_patch_of_an_array_is_sent_as_the_array_holds_it(
         await both_equal(face, server, session, "/")
 
     face.play(scenario)
+
+
+def test_a_patch_that_was_held_is_sent_though_its_column_is_another_one(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/source"))
+        document, source = session.document, named(session, "source")
+        assert document is not None
+        source.data = {"x": np.array(["a", "b"]), "y": np.array([1, 2])}
+        document.hold("collect")
+        source.patch({"x": [(0, "z")]})
+        source.data = {"x": np.array([1.0, 2.0]), "y": np.array([1, 2])}
+        document.unhold()
+        await both_equal(face, server, session, "/source")
+        assert list(source.data["x"]) == [1.0, 2.0]
+
+    face.play(scenario)

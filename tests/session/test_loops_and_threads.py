@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from bokeh.application import Application
@@ -30,6 +31,7 @@ from bokehwire import (
     ConnectionLost,
     SessionClosed,
     UsageError,
+    WaitTimeout,
     async_pull_session,
     pull_session,
     push_session,
@@ -576,6 +578,26 @@ def test_a_thread_need_not_wait_for_the_end_of_a_handler_that_handles_what_it_wa
         session.wait_for(done.is_set, DEADLINE)
         thread.join(DEADLINE)
         assert errors == []
+
+
+def test_threads_that_wait_for_a_handler_are_at_rest(server: LiveServer, blocking: Face) -> None:
+    with pull_session(url=server.url("/slider"), transport=blocking.transport, reply_timeout=DEADLINE) as session:
+        go = threading.Event()
+        named(session, "div").on_change("text", lambda attr, old, new: go.wait(DEADLINE))
+        sleeps = Mock(wraps=session._runner._sleep)  # type: ignore[union-attr]
+        named(session, "slider").value = 7
+        with ThreadPoolExecutor(4) as pool, pytest.MonkeyPatch.context() as patch:
+            handling = pool.submit(session.force_roundtrip)
+            while not session._runner._handling._holder:  # type: ignore[union-attr]
+                assert not handling.done()
+            patch.setattr(session._runner, "_sleep", sleeps)
+            others = [pool.submit(session.force_roundtrip) for _ in range(3)]
+            with pytest.raises(WaitTimeout):
+                session.wait_for(lambda: False, 0.5)
+            assert sleeps.call_count < 50
+            go.set()
+            for call in (handling, *others):
+                call.result(DEADLINE)
 
 
 def test_a_callback_that_is_due_waits_for_the_end_of_a_handler_in_another_thread(
