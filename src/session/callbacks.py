@@ -114,7 +114,8 @@ class CallbackSchedule:
             for entry in into:
                 entry.running, entry.begun = True, False
                 if entry.period is not None:
-                    entry.due = now + entry.period
+                    following = entry.due + entry.period
+                    entry.due = following if following > now else now + entry.period
 
     def is_current(self, entry: DueCallback) -> bool:
         """Say whether a callback given out is still wanted: another one may have removed it since."""

@@ -8,8 +8,8 @@ changes on top that it has not applied, is what we have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 from bokeh.core.serialization import Deserializer, Serializer
@@ -28,9 +28,21 @@ if TYPE_CHECKING:
     from .requests import Before, Group, Key, Request
     from .rereading import Snapshot
 
-__all__ = ["Evidence", "applied"]
+__all__ = ["Evidence", "Told", "applied"]
 
 _DATA_KINDS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
+
+
+class Told(NamedTuple):
+    """What is told of the changes of one property.
+
+    Attributes:
+        numbers: How many of the first of them the server may have applied.
+        narrow: Leaves out of several numbers those from which it makes no difference whether more was applied.
+    """
+
+    numbers: frozenset[int]
+    narrow: Callable[[frozenset[int]], frozenset[int]] = lambda numbers: numbers
 
 
 class Evidence:
@@ -52,24 +64,24 @@ class Evidence:
         self._snapshot = snapshot
         self._buffers = tuple(buffers)
 
-    def counts(self, key: Key, ours: Sequence[Request], *, repeating: bool) -> frozenset[int]:
+    def counts(self, key: Key, ours: Sequence[Request]) -> Told:
         """Say how many of the first changes of one property may have been applied.
 
         Args:
             key: The property.
             ours: The changes of it in question, in order.
-            repeating: Whether new columns may be the same as those before, which Bokeh takes for a change as well.
 
         Returns:
-            The possible numbers; all of them where nobody can tell.
+            What is told; all numbers where nobody can tell.
         """
-        everything = frozenset(range(len(ours) + 1))
+        everything = Told(frozenset(range(len(ours) + 1)))
         if self._conflicts.is_contested(key) or not self._snapshot.can_show(key):
             return everything
         try:
-            return self._counts(key, ours, repeating) or everything
+            told = self._counts(key, ours)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return everything  # the server's own change has made it something that these do not fit
+        return told if told.numbers else everything
 
     def unclear(self, requests: Sequence[Request]) -> Group:
         """Give those of some changes, which may all have been dropped with an OK, that may be lost.
@@ -103,15 +115,14 @@ class Evidence:
         except (KeyError, ValueError, TypeError, IndexError, AttributeError):
             return False  # the server's own change has made it something that this does not fit
 
-    def _counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
+    def _counts(self, key: Key, ours: Sequence[Request]) -> Told:
         events = [decoded(request.content) for request in ours]
         if key == ROOTS:
             here = [str(root.id) for root in self.document.roots]
             later = [decoded(request.content) for request in self._after(key, ours)]
-            found = replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root)
-            return found if repeating else _latest(found)
+            return Told(replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root), _latest)
         if any(event["kind"] in _DATA_KINDS for event in events):
-            return self._column_counts(key, ours, repeating)
+            return self._column_counts(key, ours)
         theirs = comparable(self._server_value(key), self._buffers)
         values = [
             event["title"] if key == TITLE else comparable(event["new"], request.buffers)
@@ -121,7 +132,7 @@ class Evidence:
         if self._comparable_before(ours[0]) == theirs:
             matching.add(0)
         # Where the server has neither, it has made something else of it, and has not told, as where a callback raises.
-        return frozenset(matching)
+        return Told(frozenset(matching))
 
     def _comparable_before(self, request: Request) -> Any:
         """Give what the server had before a change, in a form that compares; UNSET where nobody knows."""
@@ -149,20 +160,16 @@ class Evidence:
         """Give the unanswered changes of a property that come after those in question."""
         return tuple(request for request in self._conflicts.unanswered(key) if request not in ours)
 
-    def _column_counts(self, key: Key, ours: Sequence[Request], repeating: bool) -> frozenset[int]:
+    def _column_counts(self, key: Key, ours: Sequence[Request]) -> Told:
         model = self.document.models[cast(Any, key[0])]
         here = self._columns(getattr(model, key[1]))
         theirs = lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [_decoded_event(request) for request in ours]
         later = [_decoded_event(request) for request in self._after(key, ours)]
-        found = column_counts(theirs, events, later, here)
-        if repeating:
-            return found
         before = ours[0].before
-        if before is not None and self._columns_before(before) == theirs:
-            return _latest(found)
-        # What comes after leads to the same from each, and the last one shows, whoever has made it.
-        return frozenset({max(found)}) if found else found
+        was_before = before is not None and self._columns_before(before) == theirs
+        # What comes after leads to the same from each number, and the last one shows, whoever has made it.
+        return Told(column_counts(theirs, events, later, here), _latest if was_before else _last)
 
     def _columns_before(self, before: Before) -> Columns:
         if before.buffers is None:
@@ -190,15 +197,34 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
     for index, request in enumerate(group):
         if request.key is not None and not request.implied:
             by_key.setdefault(request.key, []).append(index)
+    told = {key: evidence.counts(key, [group[index] for index in indices]) for key, indices in by_key.items()}
     possible = {0, len(group)} if whole else set(range(len(group) + 1))
     for key, indices in by_key.items():
-        counts = evidence.counts(key, [group[index] for index in indices], repeating=repeating)
-        fitting = {number for number in possible if sum(index < number for index in indices) in counts}
-        possible = fitting or possible
+        possible = _among(possible, indices, told[key].numbers) or possible
+    if not repeating:
+        # Only of what fits everything: alone, a property whose changes make no difference would outvote the others.
+        for key, indices in by_key.items():
+            numbers, narrow = told[key]
+            reached = numbers.intersection(_count(indices, number) for number in possible)
+            kept = narrow(numbers) & reached or narrow(reached)
+            possible = _among(possible, indices, kept) or possible
     certain, most = min(possible), max(possible)
     while not whole and most > certain and group[most - 1].implied and group[most - 1].replaces:
         most -= 1  # it makes no difference, and its own answer will tell
     return certain, most
+
+
+def _among(possible: set[int], indices: Sequence[int], counts: frozenset[int]) -> set[int]:
+    """Give those numbers of changes that have one of some counts of them at certain places."""
+    return {number for number in possible if _count(indices, number) in counts}
+
+
+def _count(indices: Sequence[int], number: int) -> int:
+    return sum(index < number for index in indices)
+
+
+def _last(found: frozenset[int]) -> frozenset[int]:
+    return frozenset({max(found)}) if found else found
 
 
 def _latest(found: frozenset[int]) -> frozenset[int]:

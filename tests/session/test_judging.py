@@ -12,6 +12,7 @@ from bokeh.document import Document
 from bokehwire import ChangesInDoubt, PatchRejected
 from bokehwire.protocol import Error, Ok
 from bokehwire.session.conflicts import Conflicts
+from bokehwire.session.evidence import Told
 from bokehwire.session.identity import Acquaintance
 from bokehwire.session.judging import Judge
 from bokehwire.session.requests import Ask, Change, Request
@@ -49,7 +50,7 @@ def test_a_change_is_to_blame_where_the_one_behind_it_is_not(applied: bool) -> N
     order: list[Any] = []
     judge, _ = judge_with(order)
     first, second = change("first"), change("second")
-    evidence = Mock(document=Document(), counts=Mock(return_value=frozenset({1})))
+    evidence = Mock(document=Document(), counts=Mock(return_value=Told(frozenset({1}))))
     judge.judge((first, second), Error("s", "e", "r", "refused"), evidence, (1, 1))
     order.clear()
     judge.settled(second, applied=applied)

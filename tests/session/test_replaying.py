@@ -237,6 +237,19 @@ def test_rows_that_a_change_behind_them_has_replaced_are_not_missed(
     assert [request for group in again for request in group] == [*(changes if dropped else ())]
 
 
+@pytest.mark.parametrize("arrived", [False, True])
+def test_changes_that_make_no_difference_do_not_speak_for_one_between_them(arrived: bool) -> None:
+    script = Scripted()
+    script.source.data = {"x": [1, 1]}
+    settle(script)
+    before = script.contents()
+    script.source.patch({"x": [(0, 1)]})
+    script.document.title = "changed"
+    after = script.contents()
+    script.source.patch({"x": [(0, 1)]})
+    assert missing(script, after if arrived else before) == (0 if arrived else 2)
+
+
 def settle(script: Scripted) -> None:
     """Have the push and the changes so far answered; what comes is all that is in question."""
     script.engine.handle(Answered(tuple(script.posted), Ok("s", "r")))
