@@ -128,8 +128,9 @@ def _as_held(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
 
 def _converted(value: Any, dtype: np.dtype[Any]) -> Any:
     try:
+        array = np.empty(np.shape(value), dtype)
         with np.errstate(all="ignore"):
-            array = np.asarray(value).astype(dtype)
+            array[...] = value  # one by one, unlike astype
     except (TypeError, ValueError, OverflowError):
         return value  # a handler has set the column to another one
     return array if isinstance(value, np.ndarray) else array.tolist()

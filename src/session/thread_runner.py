@@ -134,7 +134,7 @@ class ThreadRunner:
             had_it = done is not None
             return done
         finally:
-            if had_it and self._sleepers:
+            if had_it:
                 self._wake()
 
     def _handle_next(self) -> bool | None:
@@ -200,9 +200,10 @@ class ThreadRunner:
             self.schedule.take_due(due)
             ran = bool(due)
             while due:
-                if not self._run_callback(due[0]):
-                    return None
+                had_its_turn = self._run_callback(due[0])
                 due.popleft()
+                if not had_its_turn:
+                    return None
         finally:
             for entry in due:  # an interruption has come between, or another thread's turn
                 self.schedule.finished(entry)

@@ -460,10 +460,12 @@ def test_a_value_that_cannot_be_sent_is_raised_and_taken_back(server: LiveServer
         (np.array([1, 2, 3], dtype=np.float32), [(0, 0.1), (slice(1, 3), np.array([0.1, 0.2]))]),
         (np.array([True, False]), [(1, 5)]),
         (np.array(["a", "b"]), [(0, "long")]),
+        (np.array(["long", "longer"]), [(slice(0, 2), [1, 2.5])]),
+        (np.array([1, 2]), [(slice(0, 2), [2**20, 0.5])]),
         (np.zeros((2, 2)), [((0, 1), 3)]),
         ([1, 2, 3], [(0, 1.5)]),
     ],
-    ids=["int", "int8", "float32", "bool", "text", "image", "list"],
+    ids=["int", "int8", "float32", "bool", "text", "numbers in text", "int and float", "image", "list"],
 )
 def test_a_patch_of_an_array_is_sent_as_the_array_holds_it(
     server: LiveServer, face: Face, column: Any, patches: Any
