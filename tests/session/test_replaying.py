@@ -237,17 +237,19 @@ def test_rows_that_a_change_behind_them_has_replaced_are_not_missed(
     assert [request for group in again for request in group] == [*(changes if dropped else ())]
 
 
-@pytest.mark.parametrize("arrived", [False, True])
-def test_changes_that_make_no_difference_do_not_speak_for_one_between_them(arrived: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "arrived", "expected"), [(1, False, 2), (1, True, 0), (2, False, 3), (2, True, 1)], ids=str
+)
+def test_changes_that_lead_back_do_not_speak_for_one_between_them(value: int, arrived: bool, expected: int) -> None:
     script = Scripted()
     script.source.data = {"x": [1, 1]}
     settle(script)
     before = script.contents()
-    script.source.patch({"x": [(0, 1)]})
+    script.source.patch({"x": [(0, value)]})
     script.document.title = "changed"
     after = script.contents()
     script.source.patch({"x": [(0, 1)]})
-    assert missing(script, after if arrived else before) == (0 if arrived else 2)
+    assert missing(script, after if arrived else before) == expected
 
 
 def settle(script: Scripted) -> None:
