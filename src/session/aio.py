@@ -504,7 +504,8 @@ class AsyncClientSession:
         try:
             self._runner.pump()
             self._engine.let_go_of_held()
-            if self._loss is None and self._channel is not None and self._channel.is_delivered:
+            channel = self._channel
+            if self._loss is None and channel and run_to_end(self._runner.perform(channel.has_delivered())):
                 self._closed, self._finished_by = True, threading.get_ident()
                 self._engine.detach()
                 self._finalizer.detach()
@@ -548,7 +549,11 @@ class AsyncClientSession:
         try:
             try:
                 # What the server refuses on the way has to be handled here before the rest is sent.
-                await self._runner.wait(lambda: self._is_delivered(channel), self._close_timeout)
+                delivered = False
+                while not delivered:
+                    if not await self._runner.wait(lambda: self._is_delivered(channel), deadline - time.monotonic()):
+                        break
+                    delivered = await self._runner.perform(channel.has_delivered())
                 left = max(0.0, deadline - time.monotonic())
             finally:
                 unconfirmed = await self._runner.perform(channel.close(reason, left))

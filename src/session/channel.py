@@ -235,8 +235,16 @@ class Channel:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the server has answered everything that changes its document. Any thread may ask."""
+        """Whether the server has answered everything that changes its document.
+
+        Any thread may ask, but only on the loop is a yes for certain: what the loop just moves from one place to
+        another is in neither.
+        """
         return self._ended is not None or not self._outbox.holds_changes
+
+    async def has_delivered(self) -> bool:
+        """Say so on the loop."""
+        return self.is_delivered
 
     def _wake_writer(self) -> None:
         assert self._loop is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -26,6 +27,7 @@ from bokehwire import (
     WaitTimeout,
     pull_session,
 )
+from bokehwire.session.channel import Channel
 from bokehwire.session.judging import Judge
 from bokehwire.session.rereading import Snapshot
 
@@ -657,3 +659,30 @@ def test_there_is_a_limit_while_a_server_accepts_and_does_not_answer(
         assert (div.text, slider.value, slider.title) == ("", 8, "kept")
 
     play(some_face, scenario)
+
+
+def test_a_close_is_not_misled_by_what_is_just_moved(
+    long_server: LiveServer, cutter: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread than the portal's may see a change nowhere that is moved from one place to another."""
+    misled = [True] * 3
+    truth: Any = vars(Channel)["is_delivered"].fget
+
+    def is_delivered(channel: Channel) -> bool:
+        if misled and threading.current_thread() is threading.main_thread():
+            return misled.pop()
+        return bool(truth(channel))
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=cutter.url(APP), reconnect=SOON, close_timeout=DEADLINE)
+        slider = model(session.document, "slider")
+        cutter.drop()
+        slider.value = 6
+        monkeypatch.setattr(Channel, "is_delivered", property(is_delivered))
+        await do(session.close())
+        assert misled == []
+        again = await face.pull(session_id=session.id, url=long_server.url(APP))
+        assert model(again.document, "slider").value == 6
+        await do(again.close())
+
+    play(Face("blocking", "tornado"), scenario)
