@@ -427,6 +427,9 @@ def test_an_interrupted_close_leaves_nothing(interruption: object, blocking: Fac
     def stop(session: ClientSession) -> None:
         closing = threading.main_thread().ident
         assert closing is not None
+        deadline = time.monotonic() + DEADLINE
+        while not session._session._closed and time.monotonic() < deadline:
+            pass  # before the close has begun, nobody is ready for the signal
         signal.pthread_kill(closing, signal.SIGINT)
 
     async def cancelled() -> None:
@@ -444,14 +447,14 @@ def test_an_interrupted_close_leaves_nothing(interruption: object, blocking: Fac
         session = pull_session(url=process.url("/slider"), transport=blocking.transport)
         process.freeze()
         named(session, "slider").value = 5
-        timer = threading.Timer(0.05, stop, [session])
+        stopping = threading.Thread(target=stop, args=[session])
         # A shell that runs the tests in the background has them ignore the signal.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            timer.start()
+            stopping.start()
             with pytest.raises(KeyboardInterrupt):
                 session.close()
-            timer.join()
+            stopping.join()
         finally:
             signal.signal(signal.SIGINT, before)
         assert not session.connected
