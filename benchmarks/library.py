@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import aiohttp
+from bokeh.core.types import ID
 from bokeh.document import Document
 from bokeh.util.token import generate_jwt_token, generate_session_id
 
@@ -27,9 +28,9 @@ class Library:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def connect(self, session_id: str, acknowledged: int) -> aiohttp.ClientWebSocketResponse:
+    async def connect(self, session_id: ID, acknowledged: int) -> aiohttp.ClientWebSocketResponse:
         """A connection after the ACK, which has so many frames."""
-        token = generate_jwt_token(session_id)  # type: ignore[arg-type]
+        token = generate_jwt_token(session_id)
         connection = await self._session.ws_connect(self._url, protocols=("bokeh", token), max_msg_size=0)
         for _ in range(acknowledged):
             await connection.receive()
@@ -72,10 +73,10 @@ def round_trips(path: str, repeat: int) -> Work:
                 await exchange(connection, frames, expected)
 
         with asyncio.Runner() as runner:
-            library = runner.run(_made(place, path))
+            library = runner.run(_library(place, path))
             try:
                 # The ACK has as many frames.
-                connection = runner.run(library.connect(str(generate_session_id()), expected))
+                connection = runner.run(library.connect(generate_session_id(), expected))
                 while True:
                     with place.meter(repeat) as meter:
                         runner.run(turn(connection))
@@ -90,7 +91,7 @@ def reopenings(path: str, repeat: int) -> Work:
     """A connection to a session that exists, from opening to closing; and Bokeh builds the Document it brings."""
 
     async def turns(place: Place) -> Turns:
-        name = f"library{os.getpid()}"
+        name = ID(f"library{os.getpid()}")
         keeper = RawClient(place.port, path, name)
         requests = Requests(keeper.generation)
         keeper.send(requests.pull())
@@ -109,7 +110,7 @@ def reopenings(path: str, repeat: int) -> Work:
             return meter.sample
 
         with asyncio.Runner() as runner:
-            library = runner.run(_made(place, path))
+            library = runner.run(_library(place, path))
             try:
                 while True:
                     yield runner.run(turn(library))
@@ -119,5 +120,5 @@ def reopenings(path: str, repeat: int) -> Work:
     return turns
 
 
-async def _made(place: Place, path: str) -> Library:
-    return Library(place, path)
+async def _library(place: Place, path: str) -> Library:
+    return Library(place, path)  # which takes the running loop
