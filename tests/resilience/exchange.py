@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,11 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
-from bokehwire import BokehWireError, ConnectionLost, Reconnect
+from bokehwire import BokehWireError, ClientSession, ConnectionLost, Reconnect
 from bokehwire.session.portal import Portal
 
 from ..apps import model
-from ..live import LiveServer
+from ..live import DEADLINE, LiveServer
 from ..proxy import FaultProxy
 from ..session.faces import AnySession, Face, contents, do
 
@@ -135,6 +135,12 @@ class Exchange:
             close_timeout=limits.close,
             reconnect=reconnect,
         )
+
+    def be_patient(self) -> None:
+        """Have the session wait for answers as long as a busy machine may need, now that nothing keeps them away."""
+        self._limits = replace(self._limits, reply=DEADLINE)
+        session = self.session._session if isinstance(self.session, ClientSession) else self.session
+        session._reply_timeout = DEADLINE
 
     async def play(self, phase: str) -> bool:
         """Plays one phase; returns whether it went well."""

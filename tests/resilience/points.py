@@ -99,10 +99,6 @@ def _makes_sense(kind: Kind, frame: Frame, position: Position) -> bool:
     return kind is not Kind.HEAL or (frame.phase not in ("handshake", "close") and position is not Position.AFTER)
 
 
-class _NeverWell(AssertionError):
-    """A phase did not go well again after a stall."""
-
-
 def try_point(face: Face, server: LiveServer, proxy: FaultProxy, point: Point) -> None:
     """Plays the exchange with the fault of a point, and fails when what comes of it is not as promised."""
     # What the server keeps of the sessions before makes every search for leaks slower.
@@ -111,15 +107,10 @@ def try_point(face: Face, server: LiveServer, proxy: FaultProxy, point: Point) -
     for _ in range(_ATTEMPTS):
         proxy.arm(point.fault)
         with no_leaks():
-            try:
-                exchange = _play(face, server, proxy, PLANS[point.frame.phase], _limits(point, soon), point)
-            except _NeverWell:
-                if soon >= _SOON * 2 ** (_ATTEMPTS - 1):
-                    raise
-                exchange = None  # a busy server does not catch up with pushes that are given up and sent again
+            exchange = _play(face, server, proxy, PLANS[point.frame.phase], _limits(point, soon), point)
             proxy.release()
             proxy.drop()
-        if exchange is not None and proxy.happened.is_set():
+        if proxy.happened.is_set():
             _check(exchange, point)
             TRIED[f"{face.kind}-{face.transport}"] += 1
             return
@@ -157,7 +148,9 @@ def _play(
                 assert went_well or exchange.is_lost, f"connecting again failed: {exchange.errors[-1][1]!r}"
             if not went_well and point is not None and point.kind is Kind.HEAL:
                 proxy.release()
-                await _repeat(exchange, phase)
+                assert isinstance(exchange.errors[-1][1], TimeoutError), exchange.errors[-1]
+                exchange.be_patient()
+                assert await exchange.play(phase), f"{phase} has not gone well again: {exchange.errors[-1]}"
             if phase == "close":
                 assert not exchange.session.connected
             elif point is None or point.kind in (Kind.DELAY, Kind.SPLIT, Kind.HEAL):
@@ -167,15 +160,6 @@ def _play(
 
     face.play(scenario)
     return played[0]
-
-
-async def _repeat(exchange: Exchange, phase: str) -> None:
-    """Tries again until it goes well: the session stays usable when it has given up waiting."""
-    for _ in range(100):
-        if await exchange.play(phase):
-            return
-        assert isinstance(exchange.errors[-1][1], TimeoutError), exchange.errors[-1]
-    raise _NeverWell(f"{phase} never went well again")
 
 
 async def _check_equal(exchange: Exchange, phase: str) -> None:

@@ -1,14 +1,34 @@
-"""Ctrl-C at every place where Python looks for it, one after the other."""
+"""Ctrl-C at every place where Python looks for it, one after the other; and other threads that have to go on."""
 
 from __future__ import annotations
 
 import itertools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
+from ..live import DEADLINE
+
 T = TypeVar("T")
+
+
+def in_another_thread(work: Callable[[], object]) -> None:
+    """Do something in a thread of its own, to its end; what it raises fails the test."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert failed == []
 
 
 def interrupted_at_every_check(

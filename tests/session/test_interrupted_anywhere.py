@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from bokehwire.session.thread_runner import ThreadRunner
 from ..apps import model
 from ..live import DEADLINE, LiveServer
 from .faces import Face
-from .interrupting import interrupted_at_every_check
+from .interrupting import in_another_thread, interrupted_at_every_check
 
 # Of a coroutine that an interruption keeps from being begun.
 pytestmark = pytest.mark.filterwarnings(
@@ -31,22 +30,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ARRIVED = 3
-
-
-def in_another_thread(work: Callable[[], object]) -> None:
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
-    assert failed == []
 
 
 class Running:
@@ -106,7 +89,7 @@ def test_the_portal_goes_on() -> None:
     tried = 0
     for current in interrupted_at_every_check([portal], Portal.current, act):
         tried += 1
-        in_another_thread(lambda current=current: current.run(work()))  # type: ignore[misc]
+        in_another_thread(partial(current.run, work()))
     assert tried > 3
 
 

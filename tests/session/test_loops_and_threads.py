@@ -37,6 +37,7 @@ from bokehwire import (
     push_session,
 )
 from bokehwire.session.driving import drive
+from bokehwire.session.thread_runner import ThreadRunner
 from bokehwire.session.turns import Turn
 
 from ..apps import slider as slider_app
@@ -587,13 +588,15 @@ def test_threads_that_wait_for_a_handler_are_at_rest(server: LiveServer, blockin
     with pull_session(url=server.url("/slider"), transport=blocking.transport, reply_timeout=DEADLINE) as session:
         go = threading.Event()
         named(session, "div").on_change("text", lambda attr, old, new: go.wait(DEADLINE))
-        sleeps = Mock(wraps=session._runner._sleep)  # type: ignore[union-attr]
+        runner = session._runner
+        assert isinstance(runner, ThreadRunner)
+        sleeps = Mock(wraps=runner._sleep)
         named(session, "slider").value = 7
         with ThreadPoolExecutor(4) as pool, pytest.MonkeyPatch.context() as patch:
             handling = pool.submit(session.force_roundtrip)
-            while not session._runner._handling._holder:  # type: ignore[union-attr]
+            while not runner._handling._holder:
                 assert not handling.done()
-            patch.setattr(session._runner, "_sleep", sleeps)
+            patch.setattr(runner, "_sleep", sleeps)
             others = [pool.submit(session.force_roundtrip) for _ in range(3)]
             with pytest.raises(WaitTimeout):
                 session.wait_for(lambda: False, 0.5)

@@ -109,9 +109,7 @@ MANY = 40
 def test_many_changes_are_not_tried_one_after_the_other(
     change: Callable[[Any, int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = Scripted()
-    script.source.data = {"x": [0] * 100, "y": [0] * 100}
-    settle(script)
+    script = with_columns({"x": [0] * 100, "y": [0] * 100})
     apply = Mock(wraps=replaying._with_columns)
     monkeypatch.setattr(replaying, "_with_columns", apply)
     for number in range(MANY):
@@ -140,9 +138,7 @@ ROWS: dict[str, list[Any]] = {
 @pytest.mark.parametrize("arrived", [0, 1, 2, 3])
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_what_has_arrived_is_told_of_values_of_every_kind(rows: list[Any], arrived: int, kind: str) -> None:
-    script = Scripted()
-    script.source.data = {"x": rows[:3]}
-    settle(script)
+    script = with_columns({"x": rows[:3]})
     there = script.contents()
     for number, row in enumerate(rows[3:]):
         if kind == "stream":
@@ -157,9 +153,7 @@ def test_what_has_arrived_is_told_of_values_of_every_kind(rows: list[Any], arriv
 
 
 def test_patches_inside_of_images_are_told_too() -> None:
-    script = Scripted()
-    script.source.data = {"x": [np.zeros((3, 3)), np.zeros((3, 3))]}
-    settle(script)
+    script = with_columns({"x": [np.zeros((3, 3)), np.zeros((3, 3))]})
     script.source.patch({"x": [((0, 1, 1), 5)]})
     script.source.patch({"x": [((1, slice(None), 0), np.ones(3))]})
     there = script.contents()
@@ -169,9 +163,7 @@ def test_patches_inside_of_images_are_told_too() -> None:
 
 @pytest.mark.parametrize("arrived", [0, 1, 2])
 def test_rows_that_push_others_of_the_same_stream_out(arrived: int) -> None:
-    script = Scripted()
-    script.source.data = {"x": [0, 0]}
-    settle(script)
+    script = with_columns({"x": [0, 0]})
     there = script.contents()
     for number in range(2):
         script.source.stream({"x": [f"{number}{row}" for row in "abc"]}, 2)
@@ -202,9 +194,7 @@ def patch(source: Any, number: int) -> None:
 def test_changes_of_different_kinds(
     first: Callable[[Any, int], None], second: Callable[[Any, int], None], arrived: int
 ) -> None:
-    script = Scripted()
-    script.source.data = {"x": [0, 0], "y": [0, 0]}
-    settle(script)
+    script = with_columns({"x": [0, 0], "y": [0, 0]})
     states = [script.contents()]
     for number, change in enumerate((first, second), 1):
         change(script.source, number)
@@ -219,9 +209,7 @@ def test_rows_that_a_change_behind_them_has_replaced_are_not_missed(
     first: Callable[[Any, int], None], second: Callable[[Any, int], None], dropped: bool
 ) -> None:
     """Made without a connection, in which the server may have taken anything out: its OK is no proof."""
-    script = Scripted()
-    script.source.data = {"x": [0, 0], "y": [0, 0]}
-    settle(script)
+    script = with_columns({"x": [0, 0], "y": [0, 0]})
     script.lose()
     before = script.contents()
     first(script.source, 1)
@@ -241,9 +229,7 @@ def test_rows_that_a_change_behind_them_has_replaced_are_not_missed(
     ("value", "arrived", "expected"), [(1, False, 2), (1, True, 0), (2, False, 3), (2, True, 1)], ids=str
 )
 def test_changes_that_lead_back_do_not_speak_for_one_between_them(value: int, arrived: bool, expected: int) -> None:
-    script = Scripted()
-    script.source.data = {"x": [1, 1]}
-    settle(script)
+    script = with_columns({"x": [1, 1]})
     before = script.contents()
     script.source.patch({"x": [(0, value)]})
     script.document.title = "changed"
@@ -252,10 +238,13 @@ def test_changes_that_lead_back_do_not_speak_for_one_between_them(value: int, ar
     assert missing(script, after if arrived else before) == expected
 
 
-def settle(script: Scripted) -> None:
-    """Have the push and the changes so far answered; what comes is all that is in question."""
+def with_columns(data: dict[str, Any]) -> Scripted:
+    """A session whose source has these columns, all that was before being answered."""
+    script = Scripted()
+    script.source.data = data
     script.engine.handle(Answered(tuple(script.posted), Ok("s", "r")))
     script.posted.clear()
+    return script
 
 
 def missing(script: Scripted, there: Any) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -13,14 +14,7 @@ from bokehwire.session import turns
 from bokehwire.session.turns import Turn
 
 from ..live import DEADLINE
-from .interrupting import interrupted_at_every_check
-
-
-def in_another_thread(work: Callable[[], object]) -> None:
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
+from .interrupting import in_another_thread, interrupted_at_every_check
 
 
 @contextmanager
@@ -100,9 +94,13 @@ def test_only_one_thread_has_its_turn() -> None:
 
 def test_an_interruption_anywhere_leaves_nobody_out() -> None:
     done: list[bool | None] = []
+
+    def take(turn: Turn) -> None:
+        done.append(turn.run(lambda: True, 0))
+
     for turn in interrupted_at_every_check([turns], Turn, lambda turn: turn.run(lambda: True)):
         assert not turn.is_mine
-        in_another_thread(lambda turn=turn: done.append(turn.run(lambda: True, 0)))  # type: ignore[misc]
+        in_another_thread(partial(take, turn))
     assert len(done) > 3
     assert all(done)
 
