@@ -152,7 +152,7 @@ class AsyncClientSession:
         self._lifeline = Lifeline(self._id, self._engine)
         self._finalizer = weakref.finalize(self, self._lifeline.cut)
         self._channel: Channel | None = None
-        self._opening: Channel | None = None
+        self._opening: Channel | None = None  # while it connects, for a close to stop it
         self._turn = self._runner.make_turn()  # connect, pull and push one at a time
         self._connect_error: Exception | None = None
         self._loss: ConnectionLost | None = None
@@ -549,11 +549,9 @@ class AsyncClientSession:
         try:
             try:
                 # What the server refuses on the way has to be handled here before the rest is sent.
-                delivered = False
-                while not delivered:
-                    if not await self._runner.wait(lambda: self._is_delivered(channel), deadline - time.monotonic()):
+                while await self._runner.wait(lambda: self._is_delivered(channel), deadline - time.monotonic()):
+                    if await self._runner.perform(channel.has_delivered()):
                         break
-                    delivered = await self._runner.perform(channel.has_delivered())
                 left = max(0.0, deadline - time.monotonic())
             finally:
                 unconfirmed = await self._runner.perform(channel.close(reason, left))

@@ -144,7 +144,7 @@ class Applier:
         number = self.handled
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
-            self._mind_what_is_held(document, keys)
+            self._holding.received(document, keys, number - 1)
             linked = [key for key in keys if snapshot.links(document, key)]
             events = snapshot.events_for(document, linked, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -178,6 +178,8 @@ class Applier:
         elif snapshot.has_other(document, key, buffers):
             value = encoding.to_bokeh(snapshot.attribute(key), buffers)
             self._set(document, key, lambda model: Deserializer().deserialize(value))
+        if ours:
+            self._acquaintance.introduce_held(document)
         for request in ours:
             if not self._apply(document, {"events": [decoded(request.content)]}, request.buffers, ours=True):
                 self._conflicts.doubt(key)
@@ -191,6 +193,7 @@ class Applier:
             last: dict[str, Any] | None = None
             events = snapshot.events_for(document, [key], buffers)
             while events and events[0] != last:
+                self._acquaintance.introduce_held(document)
                 last = events[0]
                 self._apply(document, {"events": [last]}, buffers)
                 events = snapshot.events_for(document, [key], buffers)
@@ -228,7 +231,8 @@ class Applier:
         """
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow
         events = content.get("events") if isinstance(content, dict) else None
-        self._mind_what_is_held(document, map(key_of_wire_event, events) if isinstance(events, list) else ())
+        keys = map(key_of_wire_event, events) if isinstance(events, list) else ()
+        self._holding.received(document, keys, self.handled - 1)
         serialized = encoding.to_bokeh(content, buffers)
 
         def apply() -> None:
@@ -262,11 +266,6 @@ class Applier:
         trouble = ApplyError(text, changes=changes)
         trouble.__cause__ = error
         self._on_trouble(trouble)
-
-    def _mind_what_is_held(self, document: Document, keys: Iterable[Key | None]) -> None:
-        self._holding.received(document, keys, self.handled - 1)
-        if is_held(document):
-            self._acquaintance.introduce_held(document)
 
     def _noting_departures(self, document: Document, content: Any) -> AbstractContextManager[None]:
         if self._forget_departures(document) and not self._departures.is_awaited:

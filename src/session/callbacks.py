@@ -110,8 +110,9 @@ class CallbackSchedule:
         now = self._clock()
         with self._lock:
             waiting = (entry for entry in self._entries.values() if not entry.running and entry.due <= now)
-            into.extend(sorted(waiting, key=lambda entry: entry.due))
-            for entry in into:
+            due = sorted(waiting, key=lambda entry: entry.due)
+            into.extend(due)
+            for entry in due:
                 entry.running, entry.begun = True, False
                 if entry.period is not None:
                     following = entry.due + entry.period

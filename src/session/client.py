@@ -345,15 +345,14 @@ class ClientSession:
 
     def _run_in_turn(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
-            problem = _NESTED if self._turn.is_mine and self._loop is None else ""
-            if not problem:
-                # A handler keeps others from handling what arrives, so it must not wait for one that waits for that.
-                timeout = 0 if self._runner.is_handling else -1
-                done = self._turn.run(lambda: (self._run(coroutine),), timeout)
-                if done is not None:
-                    return done[0]
-                problem = _OTHERS_TURN
-            raise UsageError(problem)
+            if self._turn.is_mine:
+                raise UsageError(_NESTED)
+            # A handler keeps others from handling what arrives, so it must not wait for one that waits for that.
+            timeout = 0 if self._runner.is_handling else -1
+            done = self._turn.run(lambda: (self._run(coroutine),), timeout)
+            if done is None:
+                raise UsageError(_OTHERS_TURN)
+            return done[0]
         finally:
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()

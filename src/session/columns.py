@@ -108,11 +108,11 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
     if isinstance(event, ColumnDataChangedEvent) and event.cols is not None and event.data is None:
         return _whole(event)
     if isinstance(event, ColumnsPatchedEvent) and not is_letting_go(event.document):  # the arrays may be others by now
-        return _as_held(event)
+        return _as_stored(event)
     return event
 
 
-def _as_held(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
+def _as_stored(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
     """Convert the values of a patch as the arrays have: one of integers makes 1 of 1.5; the server may have a list."""
     columns: Any = getattr(event.model, event.attr)
     arrays = {name: column for name, column in columns.items() if isinstance(column, np.ndarray)}

@@ -188,7 +188,7 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
         group: The changes.
         evidence: What the server's document tells.
         whole: Whether it has applied either all or none.
-        repeating: Whether a replacement of columns by the same ones is to be told from its absence.
+        repeating: Whether changes that make no difference are to be told from their absence.
 
     Returns:
         How many it has applied for certain, and how many at the most.

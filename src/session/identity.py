@@ -21,6 +21,7 @@ from bokeh.model.util import visit_immediate_value_references, visit_value_and_i
 from bokeh.util.serialization import make_globally_unique_id
 
 from .errors import DuplicateModelId
+from .holding import is_held
 from .plain import PLAIN
 
 if TYPE_CHECKING:
@@ -121,11 +122,13 @@ class Acquaintance:
         self._restless.clear()  # whatever has come back, all is written out
 
     def introduce_held(self, document: Document) -> None:
-        """Make sure of the ids of the models that held changes have brought in, before anything received is applied.
+        """Make sure of the ids of the models that held changes have brought in, before anything is looked up by id.
 
         Args:
-            document: The document.
+            document: The document. Where its changes are not held, nothing is done.
         """
+        if not is_held(document):
+            return
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
             self._introduce(document, reachable(document.roots))
         self._untold |= self._new_models(document)

@@ -44,7 +44,7 @@ from .errors import (
     SessionClosed,
 )
 from .evidence import Evidence, applied
-from .holding import Holding, is_held, is_letting_go, let_go
+from .holding import Holding, is_letting_go, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
@@ -251,8 +251,7 @@ class SyncEngine:
         self._sent_columns.forget()
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
-            if is_held(self._followed):  # before anything looks for the models that it is about
-                self._acquaintance.introduce_held(self._followed)
+            self._acquaintance.introduce_held(self._followed)
         match inbound:
             case Patched(message=message, number=number):
                 self._receive(message, number)
