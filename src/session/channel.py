@@ -231,7 +231,8 @@ class Channel:
     @property
     def unconfirmed(self) -> tuple[str, ...]:
         """The changes that the server has not confirmed, oldest first, each as a short text. Any thread may ask."""
-        return tuple(change for request in self._outbox.requests() for change in request.changes)
+        never = () if self._ended is None else self._ended.unanswered
+        return tuple(change for request in (*never, *self._outbox.requests()) for change in request.changes)
 
     @property
     def is_delivered(self) -> bool:
@@ -292,8 +293,7 @@ class Channel:
         finally:
             self._end(None)
             await self.abandon()
-        assert self._ended is not None
-        return tuple(change for request in self._ended.unanswered for change in request.changes)
+        return self.unconfirmed
 
     async def _until_delivered(self) -> None:
         """Wait until the server has answered everything that changes its document."""

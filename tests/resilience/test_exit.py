@@ -9,10 +9,12 @@ import textwrap
 import time
 import traceback
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 
 from bokehwire import UsageError, pull_session
+from bokehwire.session.thread_runner import ThreadRunner
 
 from ..apps import JOINED_FAILS_AT, model
 from ..live import DEADLINE, LiveServer
@@ -172,6 +174,23 @@ def test_all_sessions_together_end_as_soon_as_the_one_that_may_wait_longest(
     try:
         session.document.title = "changed"
         session._session._finish(time.monotonic() - 10 * DEADLINE)  # as others have taken so long already
+    finally:
+        server_process.resume()
+    assert "title changed to 'changed'" in caplog.text
+    assert not session.connected
+
+
+def test_what_an_interruption_while_it_ends_leaves_unconfirmed_is_logged(
+    server_process: ServerProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = pull_session(url=server_process.url("/slider"))
+    assert session.document is not None
+    monkeypatch.setattr(ThreadRunner, "wait", Mock(side_effect=KeyboardInterrupt))
+    server_process.freeze()
+    try:
+        session.document.title = "changed"
+        with pytest.raises(KeyboardInterrupt):
+            session._session._finish(time.monotonic())
     finally:
         server_process.resume()
     assert "title changed to 'changed'" in caplog.text
