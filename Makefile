@@ -10,6 +10,9 @@ FUZZ_SECONDS ?= 60
 # How many examples `make conformance` draws in all, and of which tests.
 CONFORMANCE_EXAMPLES ?= 1000000
 CONFORMANCE ?= tests/protocol
+# The tests are spread over the processors, module by module. More than four at once would get in each other's way where
+# they wait for what is late.
+SPREAD ?= --numprocesses=auto --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 # What `make demo` needs, and all that the others need as well.
@@ -32,11 +35,13 @@ test: test-protocol test-others
 
 # The protocol's own tests have to reach every branch of it. The others run untraced, at full speed.
 test-protocol: $(READY)
-	$(BIN)/python -m coverage run -m pytest tests/protocol
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest tests/protocol $(SPREAD)
+	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --include='src/protocol/*' --fail-under=100
 
 test-others: $(READY)
-	$(BIN)/python -m pytest --ignore=tests/protocol
+	$(BIN)/python -m pytest --ignore=tests/protocol $(SPREAD)
 
 check: $(READY)
 	$(BIN)/python -m ruff format --check .

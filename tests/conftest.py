@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from .leaks import no_leaks
 from .live import THREAD_PREFIX
 from .processes import ServerProcess
 from .servers import LiveServer, make_server
+from .tally import TRIED
 
 # No deadlines: a busy machine is not a failure. What is slow shows in `make bench`. `make conformance` takes "deep":
 # a million examples in all, or BOKEHWIRE_EXAMPLES, split over the protocol's properties by tests/protocol/deep.py.
@@ -89,3 +91,22 @@ def leak_free() -> Iterator[None]:
     """Fails a test that leaves threads or descriptors behind; ask for it after the fixtures that may."""
     with no_leaks():
         yield
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Pass the tally on to the process that writes the report, where the tests are spread over several."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(TRIED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what such a process has passed on; one that has crashed has nothing to tell."""
+    TRIED.update(getattr(node, "workeroutput", {}).get("tried", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many faults were tried, which a sweep that has shrunk would not tell by itself."""
+    if TRIED:
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(TRIED.items()))
+        terminalreporter.write_line(f"faults tried: {TRIED.total()} ({counts})")

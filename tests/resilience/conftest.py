@@ -14,7 +14,6 @@ from ..proxy import FaultProxy
 from ..servers import LiveServer, TornadoServer
 from ..session.faces import Face
 from .exchange import APP, app
-from .points import TRIED
 
 # `make test` tries some of the fault points; BOKEHWIRE_FAULTS=all, which `make conformance` sets, tries them all.
 EVERYTHING = os.environ.get("BOKEHWIRE_FAULTS") == "all"
@@ -62,10 +61,3 @@ def proxy(exchange_server: LiveServer) -> Iterator[FaultProxy]:
     """A fault proxy in front of that server."""
     with FaultProxy(exchange_server.port) as running:
         yield running
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how many faults were tried, which a sweep that has shrunk would not tell by itself."""
-    if TRIED:
-        counts = ", ".join(f"{name} {count}" for name, count in sorted(TRIED.items()))
-        terminalreporter.write_line(f"faults tried: {TRIED.total()} ({counts})")

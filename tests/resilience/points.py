@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 import gc
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,12 +16,10 @@ from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..proxy import Action, Fault, FaultProxy, Frame, Position
 from ..session.faces import Face
+from ..tally import TRIED
 from .exchange import PLANS, Exchange, Limits, surviving_tasks
 
-__all__ = ["TRIED", "Kind", "Point", "points_of", "record", "try_point"]
-
-TRIED: Counter[str] = Counter()
-"""How many faults were tried, those at points of the exchange by face and transport, for the report at the end."""
+__all__ = ["Kind", "Point", "points_of", "record", "try_point"]
 
 _SOON = 0.1  # seconds, until a session gives up that is about to be stalled
 _ATTEMPTS = 6

@@ -18,9 +18,9 @@ from ..apps import model
 from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..session.faces import Face, contents
+from ..tally import TRIED
 from .conftest import EVERYTHING
 from .exchange import APP, surviving_tasks
-from .points import TRIED
 
 _TURNS = (0, 1, 2, 3, 5) if EVERYTHING else (0, 2)
 _MANY = 1000  # more awaits than any call here has

@@ -16,7 +16,7 @@ from .points import Kind, Point, points_of, record, try_point
 _SAMPLE = 5  # points of each phase, with each face, in `make test`
 
 
-@pytest.mark.timeout(3600 if EVERYTHING else 120)
+@pytest.mark.timeout(3600 if EVERYTHING else 300)
 @pytest.mark.parametrize("phase", PLANS)
 def test_every_fault_ends_in_an_error_or_in_recovery(
     phase: str, face: Face, exchange_server: LiveServer, proxy: FaultProxy

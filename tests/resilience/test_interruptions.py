@@ -19,9 +19,9 @@ from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..proxy import Action, Direction, Fault, FaultProxy, Position
 from ..session.faces import Face
+from ..tally import TRIED
 from .conftest import EVERYTHING
 from .exchange import APP, surviving_tasks
-from .points import TRIED
 
 _COUNTING = itertools.count(1)
 

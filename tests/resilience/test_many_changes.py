@@ -23,7 +23,7 @@ def blocks() -> int:
     return sys.getallocatedblocks()
 
 
-@pytest.mark.timeout(1800 if EVERYTHING else 120)
+@pytest.mark.timeout(1800 if EVERYTHING else 300)
 @pytest.mark.parametrize(("kind", "transport"), FACES)
 def test_many_changes_in_a_row_leave_nothing(kind: str, transport: str, server_process: ServerProcess) -> None:
     async def scenario(face: Face) -> None:

@@ -84,7 +84,7 @@ async def memory(rounds: int, run: Callable[[], Awaitable[None]]) -> int:
     return blocks() - before
 
 
-@pytest.mark.timeout(1800 if EVERYTHING else 120)
+@pytest.mark.timeout(1800 if EVERYTHING else 300)
 @pytest.mark.parametrize(("kind", "transport"), FACES)
 def test_many_sessions_leave_nothing(kind: str, transport: str, server_process: ServerProcess) -> None:
     async def scenario(face: Face) -> None:

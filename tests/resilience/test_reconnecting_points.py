@@ -12,16 +12,17 @@ from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..proxy import FaultProxy
 from ..session.faces import Face
+from ..tally import TRIED
 from .conftest import EVERYTHING
 from .exchange import Exchange, Limits, surviving_tasks
-from .points import TRIED, Point, points_of
+from .points import Point, points_of
 from .test_fault_points import sample
 
 PHASES = ("pull", "patch", "stream", "buffers", "server patch", "round trip", "push", "close")
 POLICY = Reconnect(first_delay=0.001, max_delay=0.02, deadline=DEADLINE)
 
 
-@pytest.mark.timeout(3600 if EVERYTHING else 120)
+@pytest.mark.timeout(3600 if EVERYTHING else 300)
 @pytest.mark.parametrize("phase", PHASES)
 def test_wherever_the_connection_is_cut_nothing_is_lost_or_done_twice(
     phase: str, face: Face, exchange_server: LiveServer, proxy: FaultProxy

@@ -76,7 +76,6 @@ TEST = """
 
 # Where Panel should be installed and is not, this fails.
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="no release of Panel goes with this Bokeh")
-@pytest.mark.timeout(180)
 def test_panel_apps_are_driven_as_bokehs_are(pytester: pytest.Pytester) -> None:
     pytester.makeini(SETTINGS)
     pytester.makepyfile(app=APP, test_it=TEST)

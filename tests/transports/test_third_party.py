@@ -40,7 +40,6 @@ def outcomes() -> dict[type, subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-@pytest.mark.timeout(300)
 def test_a_mutant_is_found(mutant: type, outcomes: dict[type, subprocess.CompletedProcess[str]]) -> None:
     outcome = outcomes[mutant]
     assert outcome.returncode == pytest.ExitCode.TESTS_FAILED, outcome.stdout + outcome.stderr
