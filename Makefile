@@ -10,8 +10,8 @@ FUZZ_SECONDS ?= 60
 # How many examples `make conformance` draws in all, and of which tests.
 CONFORMANCE_EXAMPLES ?= 1000000
 CONFORMANCE ?= tests/protocol
-# The tests are spread over the processors, module by module. More than four at once would get in each other's way where
-# they wait for what is late.
+# The tests of everything but the protocol are spread over the processors, module by module. More than four at once would
+# get in each other's way where they wait for what is late.
 SPREAD ?= --numprocesses=auto --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 
 BIN := $(VENV)/bin
@@ -35,9 +35,7 @@ test: test-protocol test-others
 
 # The protocol's own tests have to reach every branch of it. The others run untraced, at full speed.
 test-protocol: $(READY)
-	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest tests/protocol $(SPREAD)
-	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage run -m pytest tests/protocol
 	$(BIN)/python -m coverage report --include='src/protocol/*' --fail-under=100
 
 test-others: $(READY)
