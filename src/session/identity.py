@@ -91,7 +91,8 @@ class Acquaintance:
         Raises:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
-        self._introduce(document, reachable(document.roots))
+        everything = reachable(document.roots)
+        self._introduce(document, everything, everything)
         self._untold.clear()
 
     def introduce_configuration(self, document: Document) -> None:
@@ -101,10 +102,11 @@ class Acquaintance:
             document: The document.
         """
         if "BOKEH_SIMPLE_IDS" not in os.environ:
-            for model in reachable(document.config):
-                if _COUNTED.fullmatch(model.id):
-                    cast(Any, model)._id = make_globally_unique_id()
-            document.models.recompute()
+            counted = {model for model in reachable(document.config) if _COUNTED.fullmatch(model.id)}
+            for model in counted:
+                cast(Any, model)._id = make_globally_unique_id()
+            if not counted.isdisjoint(document.models):  # the roots refer to one, too
+                document.models.recompute()
 
     def introduce_anew(self, document: Document) -> None:
         """Make sure of the ids of all models of a document that is pushed into a new session of the server.
@@ -129,8 +131,9 @@ class Acquaintance:
         """
         if not is_held(document):
             return
+        everything = reachable(document.roots)
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
-            self._introduce(document, reachable(document.roots))
+            self._introduce(document, everything, everything)
         self._untold |= self._new_models(document)
 
     def shared(self, document: Document) -> set[Model]:
@@ -217,14 +220,16 @@ class Acquaintance:
             case RootAddedEvent(model=model):
                 self._introduce(event.document, reachable(model))
             case ModelChangedEvent(new=value) if type(value) not in PLAIN:
-                self._introduce(event.document, reachable(value), replaced(event))
+                self._introduce(event.document, reachable(value), before=replaced(event))
 
-    def _introduce(self, document: Document, models: Iterable[Model], before: Before | None = None) -> None:
+    def _introduce(
+        self, document: Document, models: Iterable[Model], present: Iterable[Model] = (), before: Before | None = None
+    ) -> None:
         newcomers = {model for model in models if not self._is_known(model)}
         if not newcomers:
             return
         # The server reads a change with the models that it has, also with those that the change takes out.
-        present = reachable([document.roots, None if before is None else before.value])
+        present = present or reachable([document.roots, None if before is None else before.value])
         taken = {str(model.id): model for model in present if model not in newcomers}
         keep = "BOKEH_SIMPLE_IDS" in os.environ
         for model in newcomers:
