@@ -138,9 +138,9 @@ class Exchange:
 
     def be_patient(self) -> None:
         """Have the session wait for answers as long as a busy machine may need, now that nothing keeps them away."""
-        self._limits = replace(self._limits, reply=DEADLINE)
+        self._limits = replace(self._limits, connect=DEADLINE, reply=DEADLINE)
         session = self.session._session if isinstance(self.session, ClientSession) else self.session
-        session._reply_timeout = DEADLINE
+        session._connect_timeout = session._reply_timeout = DEADLINE
 
     async def play(self, phase: str) -> bool:
         """Plays one phase; returns whether it went well."""

@@ -141,6 +141,7 @@ def _play(
                 continue
             went_well = await exchange.play(phase)
             if not went_well and phase == "handshake":
+                exchange.be_patient()
                 went_well = await exchange.play(phase)  # a later call tries again, unless it had connected
                 assert went_well or exchange.is_lost, f"connecting again failed: {exchange.errors[-1][1]!r}"
             if not went_well and point is not None and point.kind is Kind.HEAL:
