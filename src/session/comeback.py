@@ -209,6 +209,9 @@ class Comeback:
             self._applier.take_over(document, snapshot, answer.buffers, _EVERYTHING)
         finally:
             self._is_taking_over = False
+        # What changes of the outage have replaced stays as it is here, with models that the server has taken out.
+        self._departures.may_be_missing([str(model.id) for model in document.models])
+        self._departures.found(document, snapshot.identities)
         return True
 
     def _take_note_of_outage(self, *, removing: bool) -> None:

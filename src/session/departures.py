@@ -6,11 +6,14 @@ that OK. So an answer is believed unless such a model is among those that the me
 
 A server that holds tells it only at `unhold()`, after that OK. So a model that we have given another place, by a
 reference, is looked at once more when the server takes it out of the one that it had.
+
+And a change of the server that is passed over here leaves models in the document that the server may have no more. As
+long as they are, no OK is believed to a change that refers to one, whenever it was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +42,7 @@ class Departures:
     def __init__(self) -> None:
         self._gone: dict[str, int] = {}
         self._untold = 0  # the number of the last change that was not applied here and may have removed anything
+        self._missing: set[str] = set()  # the models here that the server may have no more
         self._placed_anew: set[str] = set()  # the models that changes of ours have given a place by a reference
         self._unclear = False
 
@@ -90,8 +94,11 @@ class Departures:
             events: The events that are passed over.
             number: The number of the change.
         """
-        if may_remove(document, {"events": events}):
-            self.may_have_lost(number)
+        for event in events:
+            if _may_remove(document, event):
+                self.may_have_lost(number)
+                kept = {node.get("id") for node in objects(event.get("new"))}
+                self.may_be_missing(_inside(_placed(document, _place(event))) - kept)
 
     def may_have_lost(self, number: int) -> None:
         """Take note that a change may have removed anything on the server.
@@ -100,6 +107,32 @@ class Departures:
             number: Its number.
         """
         self._untold = number
+
+    def may_be_missing(self, identities: Iterable[str]) -> None:
+        """Take note of models that the server may have no more, or soon will not have, though the document here has.
+
+        Args:
+            identities: Their ids.
+        """
+        self._missing = self._missing.union(identities)  # another thread may be looking
+
+    def found(self, document: Document, there: Container[str]) -> None:
+        """Take note of what the server has, of all that it has been told to take out.
+
+        Args:
+            document: The document here.
+            there: The ids of the models of the server's.
+        """
+        self._missing = {name for name in self._missing if name not in there and cast(Any, name) in document.models}
+
+    def may_be_dropped(self, request: Request) -> bool:
+        """Say whether a change refers to a model that the server may have no more, which it then drops with an OK.
+
+        Args:
+            request: The request that carries the change.
+        """
+        missing = self._missing
+        return bool(missing) and _refers_to(request, missing)
 
     @contextmanager
     def noting(self, document: Document, content: Any, number: int) -> Iterator[None]:
@@ -113,11 +146,7 @@ class Departures:
         events = content.get("events") if isinstance(content, dict) else None
         removing = [event for event in events if _may_remove(document, event)] if isinstance(events, list) else []
         places = {place for event in removing if (place := _place(event)) is not None}
-        before = {
-            model: [str(part.id) for part in model.references()]
-            for models in map(partial(_placed, document), places)
-            for model in models
-        }
+        before = {model: _inside({model}) for models in map(partial(_placed, document), places) for model in models}
         try:
             yield
         finally:
@@ -133,14 +162,15 @@ class Departures:
         self._unclear |= any(cast(Any, identity) in document.models for identity in placed)
 
     def concern(self, requests: Group) -> bool:
-        """Say whether any of some changes may refer to a model that was removed since the first of them was made.
+        """Say whether any of some changes may refer to a model that was removed since the earliest of them was made.
 
         Args:
             requests: The changes.
         """
-        if self._untold > requests[0].made_after:
+        made_after = min(request.made_after for request in requests)
+        if self._untold > made_after:
             return True
-        gone = {identity for identity, number in self._gone.items() if number > requests[0].made_after}
+        gone = {identity for identity, number in self._gone.items() if number > made_after}
         return bool(gone) and any(_refers_to(request, gone) for request in requests)
 
 
@@ -181,8 +211,10 @@ def _place(event: Any) -> tuple[str, str | None] | None:
             return None
 
 
-def _placed(document: Document, place: tuple[str, str | None]) -> set[Model]:
+def _placed(document: Document, place: tuple[str, str | None] | None) -> set[Model]:
     """Give the models that are in a place, without those that are in them."""
+    if place is None:
+        return set()
     identity, attr = place
     model = document.models.get_by_id(cast(Any, identity))
     models: set[Model] = set()
@@ -191,6 +223,11 @@ def _placed(document: Document, place: tuple[str, str | None]) -> set[Model]:
     elif model in document.roots:
         models.add(model)
     return models
+
+
+def _inside(models: set[Model]) -> set[str]:
+    """Give the ids of some models and of all that are in them."""
+    return {str(part.id) for model in models for part in model.references()}
 
 
 def refers_to_strangers(document: Document, events: list[Any]) -> bool:

@@ -167,7 +167,8 @@ class Outbox:
                 doubtful = len(group) > 1
             case Ok():
                 # What refers to a model that is gone is dropped without a word, with all that came with it.
-                doubtful = group[0].made_after < self._removal and group[0].key is not None
+                earliest = min(request.made_after for request in group)
+                doubtful = earliest < self._removal and group[0].key is not None
             case _:
                 doubtful = False
         if doubtful:

@@ -45,6 +45,11 @@ class Snapshot:
                 raise ValueError("the server's PULL-DOC-REPLY holds no document.")
 
     @property
+    def identities(self) -> Container[str]:
+        """The ids of all models."""
+        return self._definitions
+
+    @property
     def root_ids(self) -> list[str]:
         """The ids of the roots, in order."""
         return [root["id"] for root in self._roots]

@@ -360,6 +360,8 @@ class SyncEngine:
         if before is None:
             before = replaced(event)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
+        if self._departures.may_be_dropped(request):
+            request.made_after = -1
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
@@ -447,6 +449,7 @@ class SyncEngine:
             # What they take out was brought back here, and the server drops what refers to it.
             self._conflicts.doubt_everything()
             self._overwritten = self._answers
+            self._departures.may_be_missing([str(model.id) for model in document.models])
         self._server_version = version if isinstance(version, str) else None
         self._follow(document)
         self._document = document
@@ -498,6 +501,11 @@ class SyncEngine:
             return  # a push is on its way behind the question, and overwrites what the server had
         self._recognition.config_id = snapshot.config_id
         self._applier.take_over(document, snapshot, reply.buffers, doubts)
+        self._note_what_is_there(document, snapshot)
+
+    def _note_what_is_there(self, document: Document, snapshot: Snapshot) -> None:
+        if self._overwritten is None or self.is_settled_since(self._overwritten):
+            self._departures.found(document, snapshot.identities)
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""
@@ -513,7 +521,9 @@ class SyncEngine:
             document = self._followed
             if document is None or not isinstance(answer, PullDocReply):
                 raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
-            evidence = Evidence(document, self._conflicts, Snapshot(answer.content), answer.buffers)
+            snapshot = Snapshot(answer.content)
+            self._note_what_is_there(document, snapshot)
+            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
             self._judge.judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
 
         request.on_answer = judge

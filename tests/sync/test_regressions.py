@@ -493,3 +493,40 @@ def test_a_change_of_a_model_that_has_just_come_in_is_not_taken_for_dropped(make
     world.edit_here(0, Edit("text"))
     world.quiet()
     assert not world.clients[0].errors
+
+
+@pytest.mark.parametrize("back", [1, 2, 1000])
+@pytest.mark.parametrize("forth", [1, 2, 1000])
+def test_a_program_that_goes_on_changing_what_the_server_takes_a_model_out_of(
+    make_world: MakeWorld, forth: int, back: int
+) -> None:
+    """The server's change is passed over here, and drops with an OK whatever refers to that model from then on."""
+    world = make_world()
+    world.edit_here(0, Edit("append"))
+    world.edit_there(Edit("drop"))
+    for _ in range(6):
+        world.deliver_here(0, back)
+        world.edit_here(0, Edit("stream"))
+        world.edit_here(0, Edit("append"))
+        world.deliver_there(0, forth)
+        world.turn()
+    world.quiet()
+
+
+@pytest.mark.parametrize("back", [1, 2, 1000])
+@pytest.mark.parametrize("forth", [1, 2, 1000])
+def test_a_program_that_goes_on_changing_what_a_pull_has_brought_back(
+    make_world: MakeWorld, forth: int, back: int
+) -> None:
+    """The server takes a model out after the pull, as it was told to before, and drops what refers to it."""
+    world = make_world()
+    world.pull(0)
+    world.turn()
+    world.edit_here(0, Edit("drop"))
+    for _ in range(10):
+        world.deliver_there(0, forth)
+        world.deliver_here(0, back)
+        world.turn()
+        world.edit_here(0, Edit("stream"))
+        world.edit_here(0, Edit("append"))
+    world.quiet()
