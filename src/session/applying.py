@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -206,7 +207,7 @@ class Applier:
         try:
             value = make(model)
             invoke_with_curdoc(document, lambda: model.set_from_json(attr, value, setter=setter))
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             self._report(error, (f"{attr} of model {identity} as it is at the server",))
 
     def _apply(
@@ -246,7 +247,7 @@ class Applier:
                 serialized.buffers.extend(complete_received(document, content))
                 with self._acquaintance.receiving(document, content), self._noting_departures(document, content):
                     invoke_with_curdoc(document, apply)
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             applied_all = False
             if not ours and not (retried and isinstance(error, DeserializationError)):
                 self._report(error, _describe_patch(content))
@@ -261,7 +262,7 @@ class Applier:
             self._conflicts.doubt_everything()
         return unclear
 
-    def _report(self, error: Exception, changes: tuple[str, ...]) -> None:
+    def _report(self, error: BaseException, changes: tuple[str, ...]) -> None:
         text = f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}"
         trouble = ApplyError(text, changes=changes)
         trouble.__cause__ = error

@@ -84,7 +84,7 @@ class SentColumns:
             return False
         if _comparable(sent) == _comparable(encode_columns(_whole(event))):
             return True
-        del self._sent[key]
+        self._sent.pop(key, None)  # another thread may have come first
         return False
 
 

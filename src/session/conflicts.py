@@ -67,6 +67,7 @@ class Conflicts:
         self._lock = threading.RLock()
         self._unanswered: dict[Key, dict[Request, int]] = {}  # with how many were made up to each
         self._made = 0
+        self._threads: dict[Key, int] = {}  # that have made the last of them
         self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
         self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
         self._doubts: set[Key] = set()
@@ -110,6 +111,12 @@ class Conflicts:
                 self._unanswered.setdefault(key, {})[request] = self._made
             if key is not None and request.replaces:
                 self._doubts.discard(key)  # whatever the server has, this will take its place
+            if key is not None:
+                thread = threading.get_ident()
+                if self._threads.setdefault(key, thread) != thread:
+                    # The other thread may have made its change later, and told of it before.
+                    self._doubts.add(key)
+                    self._threads[key] = thread
             if request.returns:
                 self._bringing_back.add(request)
 
@@ -129,6 +136,7 @@ class Conflicts:
             requests.pop(request, None)
             if not requests:
                 del self._unanswered[key]
+                self._threads.pop(key, None)
 
     @_locked
     def unanswered(self, key: Key) -> Group:
@@ -317,6 +325,7 @@ class Conflicts:
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._unanswered.clear()
+        self._threads.clear()
         self._bringing_back.clear()
         self._contested.clear()
         self._doubts.clear()

@@ -201,15 +201,15 @@ class Link:
                     if event is not None:
                         self._take(event, acknowledged)
                         self._size = 0
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
-            self._end(interruption)
-            socket.abort()
-            raise
         except ConnectionClosed as closed:
             self._connection.receive_close(closed.code, closed.reason)
             fault = closed
         except Exception as error:  # the peer's protocol errors, and a transport that breaks its contract
             fault = error
+        except BaseException as interruption:
+            self._end(interruption)
+            socket.abort()
+            raise
         if not acknowledged.done():
             await self._release(socket, fault)
             acknowledged.set_exception(describe_refusal(self._options.url, fault))

@@ -72,18 +72,31 @@ class LoopRunner:
 
     def deliver(self, inbound: Inbound) -> None:
         """Handle what arrived at once."""
-        try:
-            self._handle(inbound)
-        except (KeyboardInterrupt, SystemExit) as interruption:
-            # By Ctrl-C, or a handler of the program. It must leave the loop, and must not end the reader on its way.
-            asyncio.get_running_loop().call_soon(_raise, interruption)
-            self._handle_again(inbound)
+        interruption = self._interrupted_by(inbound)
+        if interruption is not None:
+            # By Ctrl-C, or a handler of the program. It must not end the reader on its way.
+            self._pass_on(interruption)
+            # Once more, which the engine knows: nobody can tell how far it had come.
+            self._interrupted_by(inbound)
         self._notify()
 
-    def _handle_again(self, inbound: Inbound) -> None:
-        """Handle what was interrupted once more, which the engine knows: nobody can tell how far it had come."""
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+    def _interrupted_by(self, inbound: Inbound) -> BaseException | None:
+        try:
             self._handle(inbound)
+        except Exception:
+            raise
+        except BaseException as interruption:  # none of this task: nothing is awaited here
+            return interruption
+        return None
+
+    def _pass_on(self, interruption: BaseException) -> None:
+        """Have it leave the loop, or else the call that waits, as where a test framework ends a test in a handler."""
+        leaves_the_loop = isinstance(interruption, KeyboardInterrupt | SystemExit | asyncio.CancelledError)
+        waiting = next((future for future in self._waiters if not future.done()), None)
+        if leaves_the_loop or waiting is None:
+            asyncio.get_running_loop().call_soon(_raise, interruption)
+        else:
+            waiting.set_exception(interruption)
 
     def pump(self) -> None:
         """Do nothing: what arrives is handled at once."""

@@ -6,7 +6,9 @@ the document's thread, and posts what it decides.
 
 from __future__ import annotations
 
+import threading
 import weakref
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,8 +18,10 @@ from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import (
+    ColumnsStreamedEvent,
     DocumentChangedEvent,
     DocumentPatchedEvent,
+    ModelChangedEvent,
     RootAddedEvent,
     RootRemovedEvent,
     SessionCallbackAdded,
@@ -66,6 +70,7 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot, config_id
+from .turns import Turn
 
 if TYPE_CHECKING:
     from .requests import Change, Encoded
@@ -113,6 +118,10 @@ class SyncEngine:
         self._rereads: dict[Request, Doubts] = {}
         self._answers = 0
         self._sent_columns = SentColumns()
+        self._last_thread = 0  # that has changed something
+        self._writing = Turn()  # of a push
+        self._begun: set[object] = set()  # the changes that threads are about to take up
+        self._written: set[object] = set()  # those of them that the last push has
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._overwritten: int | None = None  # the questions answered when a pull had overwritten changes under way
         self._recognition = Recognition()
@@ -202,31 +211,55 @@ class SyncEngine:
         if self._followed is not document:
             self.detach()  # from one whose push was never answered
         newly_followed = self._followed is None
-        try:
-            with let_go(document):
-                self._follow(document)
-                request = self._pushing(document)
-        except BaseException:
-            if newly_followed:
-                self.detach()
-            raise
 
         def adopt(reply: Reply) -> None:
             if self._followed is document:
                 self._document = document
                 self._recognition.config_id = str(document.config.id)
 
-        request.on_answer = adopt
-        self._post(request)
+        def write_and_post() -> Request:
+            request = self._pushing(document)
+            request.on_answer = adopt
+            self._post(request)
+            return request
+
+        try:
+            with let_go(document):
+                self._follow(document)
+                # What another thread changes meanwhile must not be sent before it, to be overwritten by what was.
+                request = write_and_post() if self._writing.is_mine else self._writing.run(write_and_post)
+                assert request is not None
+        except BaseException:
+            if newly_followed:
+                self.detach()
+            raise
         return request
 
     def _pushing(self, document: Document) -> Request:
-        self._acquaintance.introduce_document(document)
-        if str(document.config.id) != self._recognition.config_id:
-            self._acquaintance.introduce_configuration(document)
-        request = Request.carrying(Ask.PUSH, encoding.encode_document(document))
+        while True:
+            begun = set(self._begun)
+            self._acquaintance.introduce_document(document)
+            if str(document.config.id) != self._recognition.config_id:
+                self._acquaintance.introduce_configuration(document)
+            encoded = encoding.encode_document(document)
+            if begun.issuperset(self._begun.copy()):
+                break  # else another thread has changed something, which a part of it may lack
+        self._written = begun
+        request = Request.carrying(Ask.PUSH, encoded)
         self._echoes[request] = PushEcho([root.id for root in document.roots])
         return request
+
+    def _is_part_of_push(self, event: DocumentPatchedEvent) -> bool:
+        """Let the push of another thread go first, and say whether it has a change that must not be sent once more."""
+        token = object()
+        self._begun.add(token)
+        try:
+            if not self._writing.is_anothers:
+                return False
+            self._writing.run(object)
+            return token in self._written and isinstance(event, ColumnsStreamedEvent)
+        finally:
+            self._begun.discard(token)
 
     def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
         """Ask something that does not concern the document.
@@ -346,6 +379,8 @@ class SyncEngine:
         if self._late is not None:
             self._late.add(event)
             return
+        if self._is_part_of_push(event):
+            return
         if self._acquaintance.is_about_stranger(event):
             return
         change, implied, encoded = self._encode(event)
@@ -365,7 +400,7 @@ class SyncEngine:
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
-            if self._holding.concerns(change.key):
+            if self._holding.concerns(change.key) or self._is_overtaken(event):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
@@ -376,6 +411,15 @@ class SyncEngine:
         except BaseException:
             self._conflicts.answered(request)
             raise
+        if self._last_thread != threading.get_ident() and self._is_overtaken(event):
+            self._conflicts.doubt(change.key)
+
+    def _is_overtaken(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether another thread has changed the same since this change was made, and told of it before."""
+        last, self._last_thread = self._last_thread, threading.get_ident()
+        if last == self._last_thread or not isinstance(event, ModelChangedEvent):
+            return False
+        return getattr(event.model, event.attr) is not event.new
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""
@@ -435,7 +479,7 @@ class SyncEngine:
         except BaseException as error:
             if self._replacing is not None and not isinstance(error, DeserializationError):
                 self._conflicts.doubt_everything()  # as when a handler raises, or by Ctrl-C: a part is replaced
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception | CancelledError):  # which a handler gets from a future it looks at
                 raise
             raise ApplyError(
                 f"the pulled document cannot be built here: {type(error).__name__}: {error}. "

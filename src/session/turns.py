@@ -35,6 +35,11 @@ class Turn:
         """Whether the calling thread is inside `run`."""
         return self._holder == get_ident()
 
+    @property
+    def is_anothers(self) -> bool:
+        """Whether another thread is inside `run`."""
+        return self._holder not in (0, get_ident())
+
     def run(self, work: Callable[[], T], timeout: float = -1) -> T | None:
         """Do something while no other thread does. The calling thread must not be inside `run` already.
 

@@ -1,0 +1,57 @@
+"""Handlers of the program that raise what is no Exception: the session goes on, and somebody is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bokehwire import ApplyError
+
+from ..apps import model
+from ..live import DEADLINE, LiveServer
+from .faces import Face, do
+
+
+class Stopped(BaseException):
+    """As test frameworks raise it to end a test."""
+
+
+def test_what_ends_a_test_in_a_handler_leaves_the_call_that_waits_and_not_the_session(
+    server: LiveServer, face: Face
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), reply_timeout=DEADLINE)
+        slider, div = model(session.document, "slider"), model(session.document, "div")
+
+        def stop(attr: str, old: object, new: object) -> None:
+            if new == "slider: 5":
+                raise Stopped
+
+        div.on_change("text", stop)
+        slider.value = 5
+        with pytest.raises(Stopped):
+            await do(session.wait_for(lambda: False, DEADLINE))
+        slider.value = 6
+        await do(session.wait_for(lambda: div.text == "slider: 6", DEADLINE))
+
+    face.play(scenario)
+
+
+def test_a_handler_that_looks_at_a_cancelled_future_has_failed(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), reply_timeout=DEADLINE)
+        slider, div = model(session.document, "slider"), model(session.document, "div")
+
+        def look(attr: str, old: object, new: object) -> None:
+            if new == "slider: 5":
+                raise asyncio.CancelledError
+
+        div.on_change("text", look)
+        slider.value = 5
+        with pytest.raises(ApplyError, match="CancelledError"):
+            await do(session.wait_for(lambda: False, DEADLINE))
+        slider.value = 6
+        await do(session.wait_for(lambda: div.text == "slider: 6", DEADLINE))
+
+    face.play(scenario)
