@@ -168,7 +168,7 @@ def test_dropping_resets_even_what_is_stalled() -> None:
 
 def test_a_server_that_is_not_there_is_a_reset_and_can_be_another() -> None:
     with no_leaks(), FaultProxy(unused_port()) as proxy:
-        with socket.create_connection((HOST, proxy.port), DEADLINE) as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), socket.create_connection((HOST, proxy.port), DEADLINE) as client:
             client.recv(1)
         with socket.create_server((HOST, 0)) as listener:
             proxy.retarget(listener.getsockname()[1])
