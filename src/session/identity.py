@@ -247,6 +247,7 @@ class Acquaintance:
         document.models.recompute()
         document.models.flush_synced(lambda model: model in new)
         self._known.update({str(model.id): model for model in newcomers})
+        self._untold |= newcomers  # what Bokeh takes for new, the change of another thread may have it forget
 
     def _new_models(self, document: Document) -> set[Model]:
         """Give the models that changes made here have brought into a document and that have not been sent since."""

@@ -249,17 +249,11 @@ class SyncEngine:
         self._echoes[request] = PushEcho([root.id for root in document.roots])
         return request
 
-    def _is_part_of_push(self, event: DocumentPatchedEvent) -> bool:
+    def _is_part_of_push(self, event: DocumentPatchedEvent, token: object) -> bool:
         """Let the push of another thread go first, and say whether it has a change that must not be sent once more."""
-        token = object()
-        self._begun.add(token)
-        try:
-            if not self._writing.is_anothers:
-                return False
+        if self._writing.is_anothers:
             self._writing.run(object)
-            return token in self._written and isinstance(event, ColumnsStreamedEvent)
-        finally:
-            self._begun.discard(token)
+        return token in self._written and isinstance(event, ColumnsStreamedEvent)
 
     def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
         """Ask something that does not concern the document.
@@ -379,9 +373,15 @@ class SyncEngine:
         if self._late is not None:
             self._late.add(event)
             return
-        if self._is_part_of_push(event):
-            return
-        if self._acquaintance.is_about_stranger(event):
+        token = object()
+        self._begun.add(token)
+        try:
+            self._send(event, before, token)
+        finally:
+            self._begun.discard(token)
+
+    def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
+        if self._is_part_of_push(event, token) or self._acquaintance.is_about_stranger(event):
             return
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.handled)
@@ -407,11 +407,16 @@ class SyncEngine:
                 self._conflicts.doubt_everything()
             if may_place(event):
                 self._departures.place(event.document, request)
+            if self._is_part_of_push(event, token):
+                self._conflicts.answered(request)
+                return
             self._post(request)
         except BaseException:
             self._conflicts.answered(request)
             raise
-        if self._last_thread != threading.get_ident() and self._is_overtaken(event):
+        if self._is_part_of_push(event, token) or (
+            self._last_thread != threading.get_ident() and self._is_overtaken(event)
+        ):
             self._conflicts.doubt(change.key)
 
     def _is_overtaken(self, event: DocumentPatchedEvent) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 from bokeh.document.events import ModelChangedEvent
-from bokeh.models import ColumnDataSource
-from bokeh.models.widgets import Slider
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets import Div, Slider
 
 from bokehwire import push_session
 from bokehwire.session import encoding
@@ -65,6 +65,58 @@ def test_a_push_has_what_another_thread_changes_while_it_is_written(
         assert there == contents(document)
         assert 7 in there[0] + there[1]
         assert there[1].count(7) <= 1
+
+
+def test_rows_of_one_thread_are_not_sent_behind_a_push_of_another_that_has_them(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = made()
+    encode_event = encoding.encode_event
+
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        thread = threading.Thread(target=session.push)
+
+        def encode(*args: Any) -> Any:
+            if thread.ident is None:
+                thread.start()
+                thread.join(DEADLINE)
+            return encode_event(*args)
+
+        monkeypatch.setattr(encoding, "encode_event", encode)
+        model(document, "source").stream({"x": [7]})
+        session.force_roundtrip()
+        assert server.edit(session.id, contents, "/slider") == contents(document) == ([0], [0, 7])
+
+
+def test_a_model_that_one_thread_brings_in_while_another_applies_changes(server: LiveServer, blocking: Face) -> None:
+    """Bokeh takes all models for written then, also those of which the change is still to be told."""
+    document = made()
+    for name in ("here", "there"):
+        document.add_root(Column(name=name))
+    attached, go_on = threading.Event(), threading.Event()
+
+    def wait(event: Any) -> None:
+        if isinstance(event, ModelChangedEvent) and event.model.name == "here":
+            attached.set()
+            assert go_on.wait(DEADLINE)
+
+    def append(document: Document) -> None:
+        model(document, "there").children = [Div(text="of the server")]
+
+    document.on_change(wait)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        thread = threading.Thread(target=setattr, args=[model(document, "here"), "children", [Div(text="new")]])
+        thread.start()
+        assert attached.wait(DEADLINE)
+        server.edit(session.id, append, "/slider")
+        session.force_roundtrip()
+        go_on.set()
+        thread.join(DEADLINE)
+        session.force_roundtrip()
+        texts = server.edit(
+            session.id, lambda there: [div.text for div in there.models if isinstance(div, Div)], "/slider"
+        )
+        assert sorted(texts) == ["new", "of the server"]
 
 
 def test_a_change_that_another_thread_has_overtaken(server: LiveServer, blocking: Face) -> None:
