@@ -2,6 +2,7 @@
 #   PYTHON=python3.13             the interpreter that the environment is made with; another one needs another VENV
 #   VENV=.venv-dev8               where the environment is
 #   BOKEH=bokeh==4.0.0.dev8       the Bokeh to install; without it, the newest for that Python
+#   SELECT='-k joining'           some of the tests of everything but the protocol
 PYTHON ?= python3
 VENV ?= .venv
 BOKEH ?= bokeh
@@ -39,7 +40,7 @@ test-protocol: $(READY)
 	$(BIN)/python -m coverage report --include='src/protocol/*' --fail-under=100
 
 test-others: $(READY)
-	$(BIN)/python -m pytest --ignore=tests/protocol $(SPREAD)
+	$(BIN)/python -m pytest --ignore=tests/protocol $(SPREAD) $(SELECT)
 
 check: $(READY)
 	$(BIN)/python -m ruff format --check .

@@ -39,6 +39,7 @@ def outcomes() -> dict[type, subprocess.CompletedProcess[str]]:
         return dict(zip(MUTANTS, pool.map(run, MUTANTS.items()), strict=True))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_a_mutant_is_found(mutant: type, outcomes: dict[type, subprocess.CompletedProcess[str]]) -> None:
     outcome = outcomes[mutant]
