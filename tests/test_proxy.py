@@ -22,6 +22,8 @@ STREAM = HEAD + SMALL + LARGE + EMPTY
 SIZES = [(len(b"GET / HTTP/1.1\r\n"), len(HEAD)), (2, 4), (10, 70_010), (2, 2)]
 ENDS = [len(HEAD), len(HEAD + SMALL), len(HEAD + SMALL + LARGE), len(STREAM)]
 
+pytestmark = pytest.mark.once
+
 
 @contextmanager
 def linked() -> Iterator[tuple[FaultProxy, socket.socket, socket.socket]]:
