@@ -237,12 +237,12 @@ class SyncEngine:
 
     def _pushing(self, document: Document) -> Request:
         while True:
-            begun = set(self._begun)
+            begun = self._begun.copy()
             self._acquaintance.introduce_document(document)
             if str(document.config.id) != self._recognition.config_id:
                 self._acquaintance.introduce_configuration(document)
             encoded = encoding.encode_document(document)
-            if begun.issuperset(self._begun.copy()):
+            if begun >= self._begun.copy():
                 break  # else another thread has changed something, which a part of it may lack
         self._written = begun
         request = Request.carrying(Ask.PUSH, encoded)
