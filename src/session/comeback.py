@@ -42,6 +42,7 @@ class Comeback:
         post: Sends a request in its turn.
         resume: Goes on with sending.
         push: Makes the request that pushes a document.
+        alone: Does something while no other thread's changes are sent, as while a push is written.
         echoes: Has the pushes that are not answered; one that another push makes unnecessary is taken out.
         conflicts: Knows what is under way, and what is in doubt.
         departures: Is told that the server may have taken models out.
@@ -60,6 +61,7 @@ class Comeback:
         post: Callable[[Request], None],
         resume: Callable[[Sequence[Group], Group, int], None],
         push: Callable[[Document], Request],
+        alone: Callable[[Callable[[], None]], None],
         echoes: dict[Request, Any],
         conflicts: Conflicts,
         departures: Departures,
@@ -72,6 +74,7 @@ class Comeback:
         self._post = post
         self._resume = resume
         self._push = push
+        self._alone = alone
         self._echoes = echoes
         self._conflicts = conflicts
         self._departures = departures
@@ -227,23 +230,7 @@ class Comeback:
         assert self._recovery is not None
         self._take_note_of_outage(removing=False)
         with let_go(document):
-            dropped = self._recovery.drop_changes()
-            carried: list[Request] = []
-            pushes: list[Request] = []
-            for request in dropped:
-                carried += [*request.carries] if request.ask is Ask.PUSH else [request]
-                if request.ask is Ask.PATCH:
-                    self._conflicts.answered(request)
-                    request.settle()
-                else:
-                    self._echoes.pop(request, None)
-                    # One that was to start over was never sent, because of another loss.
-                    pushes += self.stood_for(request) if request is self._starting_over else [request]
-            self._acquaintance.introduce_anew(document)
-            self._recognition.config_id = None
-            request = self._starting_over = self._push(document)
-            request.carries = tuple(carried)
-            self._stood_for[request] = pushes
+            self._alone(lambda: self._replace_changes(document))
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
 
         def note(reply: Reply) -> None:
@@ -251,8 +238,30 @@ class Comeback:
             self._recognition.config_id = str(document.config.id)
             self._recovered(inbound, pushed=True)
 
-        request.on_answer = note
-        self._resume([(request,)], (), self._judge.losses)
+        assert self._starting_over is not None
+        self._starting_over.on_answer = note
+        self._resume([(self._starting_over,)], (), self._judge.losses)
+
+    def _replace_changes(self, document: Document) -> None:
+        """Write our document out, and drop what it carries: all changes, also those of another thread meanwhile."""
+        assert self._recovery is not None
+        self._acquaintance.introduce_anew(document)
+        self._recognition.config_id = None
+        request = self._push(document)
+        carried: list[Request] = []
+        pushes: list[Request] = []
+        for dropped in self._recovery.drop_changes():
+            carried += [*dropped.carries] if dropped.ask is Ask.PUSH else [dropped]
+            if dropped.ask is Ask.PATCH:
+                self._conflicts.answered(dropped)
+                dropped.settle()
+            else:
+                self._echoes.pop(dropped, None)
+                # One that was to start over was never sent, because of another loss.
+                pushes += self.stood_for(dropped) if dropped is self._starting_over else [dropped]
+        request.carries = tuple(carried)
+        self._stood_for[request] = pushes
+        self._starting_over = request
 
     def _recovered(self, inbound: Reconnected, *, pushed: bool) -> None:
         assert self._recovery is not None

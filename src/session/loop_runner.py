@@ -183,8 +183,10 @@ class LoopRunner:
         rest: Awaitable[object] | None = None
         try:
             rest = entry.start()
-        except Exception as error:
-            self._trouble(error)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            self._report(error)
         finally:
             if rest is None:
                 self.schedule.finished(entry)
@@ -198,10 +200,17 @@ class LoopRunner:
         self._running.discard(task)
         self.schedule.finished(entry)
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception):
-            self._trouble(error)
+        if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):  # which have left the loop
+            self._report(error)
         self._arm()
         self._notify()
+
+    def _report(self, error: BaseException) -> None:
+        """Tell of what a document callback has raised."""
+        if isinstance(error, Exception):
+            self._trouble(error)
+        else:
+            self._pass_on(error)
 
 
 def _give_up(future: asyncio.Future[Any]) -> None:

@@ -12,7 +12,7 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
@@ -77,6 +77,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SyncEngine"]
 
+T = TypeVar("T")
+
 _owners: weakref.WeakKeyDictionary[Document, weakref.ref[SyncEngine]] = weakref.WeakKeyDictionary()
 
 
@@ -130,6 +132,7 @@ class SyncEngine:
             post,
             resume,
             self._pushing,
+            self._alone,
             self._echoes,
             self._conflicts,
             self._departures,
@@ -226,14 +229,21 @@ class SyncEngine:
         try:
             with let_go(document):
                 self._follow(document)
-                # What another thread changes meanwhile must not be sent before it, to be overwritten by what was.
-                request = write_and_post() if self._writing.is_mine else self._writing.run(write_and_post)
-                assert request is not None
+                request = self._alone(write_and_post)
         except BaseException:
             if newly_followed:
                 self.detach()
             raise
         return request
+
+    def _alone(self, write: Callable[[], T]) -> T:
+        """Write and post a push: what another thread changes meanwhile must not be sent before it, to be overwritten.
+
+        It must not be sent behind it, either, if it is in it and would be there twice.
+        """
+        if self._writing.is_mine:
+            return write()
+        return cast(T, self._writing.run(write))  # for which it waits as long as it takes
 
     def _pushing(self, document: Document) -> Request:
         while True:
@@ -414,9 +424,7 @@ class SyncEngine:
         except BaseException:
             self._conflicts.answered(request)
             raise
-        if self._is_part_of_push(event, token) or (
-            self._last_thread != threading.get_ident() and self._is_overtaken(event)
-        ):
+        if self._is_part_of_push(event, token):
             self._conflicts.doubt(change.key)
 
     def _is_overtaken(self, event: DocumentPatchedEvent) -> bool:

@@ -55,3 +55,27 @@ def test_a_handler_that_looks_at_a_cancelled_future_has_failed(server: LiveServe
         await do(session.wait_for(lambda: div.text == "slider: 6", DEADLINE))
 
     face.play(scenario)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_ends_a_test_in_a_document_callback_leaves_the_call_that_waits(
+    asynchronous: bool, server: LiveServer, face: Face
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), reply_timeout=DEADLINE)
+        slider, div = model(session.document, "slider"), model(session.document, "div")
+
+        def stop() -> None:
+            raise Stopped
+
+        async def stop_later() -> None:
+            await asyncio.sleep(0)
+            raise Stopped
+
+        session.document.add_next_tick_callback(stop_later if asynchronous else stop)
+        with pytest.raises(Stopped):
+            await do(session.wait_for(lambda: False, DEADLINE))
+        slider.value = 6
+        await do(session.wait_for(lambda: div.text == "slider: 6", DEADLINE))
+
+    face.play(scenario)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource
+from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
 from bokehwire import ChangesInDoubt, ConnectionLost, PatchRejected, RequestRefused
 from bokehwire.protocol import Error, Ok, PatchDoc, PullDocReply
-from bokehwire.session import replaying
+from bokehwire.session import encoding, replaying
 from bokehwire.session.encoding import encode_document
 from bokehwire.session.identity import is_generated
 from bokehwire.session.requests import Answered, Ask, Change, Doubted, Patched, Reconnected, Request
 
+from ..live import DEADLINE
 from .scripted import Scripted
 
 
@@ -80,6 +82,49 @@ def test_a_push_into_a_new_session_that_is_refused_ends_the_session_and_names_th
     ((failure, changes),) = script.given_up
     assert (type(failure), changes) == (RequestRefused, push.changes)
     assert script.recoveries == []
+
+
+def test_a_push_into_a_new_session_has_what_another_thread_changes_while_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sent behind it, the rows would be there twice."""
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    thread = threading.Thread(target=script.source.stream, args=[{"x": [7], "y": [7]}])
+
+    def encode(document: Document) -> Any:
+        encoded = encode_document(document)
+        if thread.ident is None:
+            thread.start()
+            while not script.engine._begun:
+                assert thread.is_alive()
+        return encoded
+
+    monkeypatch.setattr(encoding, "encode_document", encode)
+    push = script.start_over()
+    thread.join(DEADLINE)
+    assert list(script.source.data["x"]) == [0, 7]
+    assert b"[0,7]" in bytes(push.content)
+    assert [request.ask for request in script.posted if request.ask is Ask.PATCH] == []
+
+
+def test_a_change_that_is_posted_while_a_push_into_a_new_session_is_written_is_carried_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one of another thread may be that had begun before."""
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+
+    def encode(document: Document) -> Any:
+        if script.slider.value == 1:
+            script.slider.value = 2
+            script.unsent = tuple(script.posted[-1:])
+        return encode_document(document)
+
+    monkeypatch.setattr(encoding, "encode_document", encode)
+    push = script.start_over()
+    assert [request.done for request in script.unsent] == [True]
+    assert push.carries == script.unsent
 
 
 def test_a_refusal_of_before_a_push_into_a_new_session_is_not_reported_of_later_changes() -> None:
@@ -685,3 +730,33 @@ def test_a_model_that_a_held_change_brings_in_is_not_taken_for_one_of_the_server
     assert script.resumed[-1][0] == ()  # it has both
     assert newcomer.id != "p8000001"
     assert script.document.get_model_by_id(cast(Any, "p8000001")) is theirs
+
+
+def test_no_ok_is_believed_to_a_change_with_a_model_that_an_outage_may_have_taken_out() -> None:
+    """What has been changed in the outage stays as it is, and so does the model in it, also for later changes."""
+    script = Scripted()
+    column = Column(children=[Div(text="gone")])
+    script.document.add_root(column)
+    push = script.engine.push(script.document)
+    for request in script.posted:
+        if not request.done:
+            script.engine.handle(Answered((request,), Ok("s", "r")))
+    assert push.done
+    theirs = script.contents()
+    (root,) = (root for root in theirs.content["doc"]["roots"] if root["id"] == column.id)
+    root["attributes"]["children"] = []
+    script.lose()
+    column.children = [*column.children, Div(text="of the outage")]
+    in_outage = script.posted[-1]
+    script.reconnect()
+    script.answer(Ok("s", "r"))
+    script.answer(theirs)
+    assert [child.text for child in column.children] == ["gone", "of the outage"]
+    column.children = [*column.children, Div(text="later")]
+    later = script.posted[-1]
+    for request in (in_outage, later):
+        asked = len(script.posted)
+        script.engine.handle(Doubted((request,), Ok("s", "r")))
+        assert [request.ask for request in script.posted[asked:]] == [Ask.PULL]
+        script.answer(theirs)
+        assert request.done

@@ -141,3 +141,31 @@ def test_a_change_that_another_thread_has_overtaken(server: LiveServer, blocking
         thread.join(DEADLINE)
         session.force_roundtrip()
         assert server.edit(session.id, lambda there: model(there, "slider").value, "/slider") == slider.value
+
+
+def test_a_change_that_another_thread_overtakes_on_its_way(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was made last was not made yet when the other one was looked at, and is sent first."""
+    document = made()
+    slider = model(document, "slider")
+    on_its_way, go_on = threading.Event(), threading.Event()
+    thread = threading.Thread(target=setattr, args=[slider, "value", 1])
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        engine = session._session._engine
+        post = engine._post
+
+        def post_late(request: Any) -> None:
+            if threading.current_thread() is thread:
+                on_its_way.set()
+                assert go_on.wait(DEADLINE)
+            post(request)
+
+        monkeypatch.setattr(engine, "_post", post_late)
+        thread.start()
+        assert on_its_way.wait(DEADLINE)
+        slider.value = 2
+        go_on.set()
+        thread.join(DEADLINE)
+        session.force_roundtrip()
+        assert server.edit(session.id, lambda there: model(there, "slider").value, "/slider") == slider.value
