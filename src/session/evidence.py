@@ -87,19 +87,16 @@ class Evidence:
         """Give those of some changes, which may all have been dropped with an OK, that may be lost.
 
         What was dropped shows where it would have added something. Where it would have replaced what the server has
-        changed as well, that counts in either case; and what a later one of them has replaced does not show.
+        changed as well, that counts in either case.
 
         Args:
             requests: The changes.
         """
-        replaced: set[Key | None] = set()
-        unclear: list[Request] = []
-        for request in reversed(requests):
-            if request.replaces:
-                replaced.add(request.key)
-            elif request.key not in replaced and self._snapshot.can_show(request.key) and not self._is_there(request):
-                unclear.append(request)
-        return tuple(reversed(unclear))
+        return tuple(
+            request
+            for request in requests
+            if not request.replaces and self._snapshot.can_show(request.key) and not self._is_there(request)
+        )
 
     def _is_there(self, request: Request) -> bool:
         """Say whether the server has what a change adds, or has not what it removes."""

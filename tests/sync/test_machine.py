@@ -46,6 +46,16 @@ class Machine(RuleBasedStateMachine):
         if not self.leaves_out(edit):
             self.world.edit_there(edit)
 
+    @rule(number=CLIENTS, first=edits(), second=edits(), times=st.integers(2, 6), forth=FRAMES, back=FRAMES)
+    def insist_here(self, number: int, first: Edit, second: Edit, times: int, forth: int, back: int) -> None:
+        """A program that makes the same two changes again and again, while frames go either way."""
+        for _ in range(times):
+            self.edit_here(number, first)
+            self.edit_here(number, second)
+            self.world.deliver_there(number, forth)
+            self.world.deliver_here(number, back)
+            self.world.turn()
+
     @precondition(lambda self: self.server_holds)
     @rule(policy=st.sampled_from(["combine", "collect"]))
     def hold_there(self, policy: Any) -> None:

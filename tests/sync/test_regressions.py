@@ -530,3 +530,15 @@ def test_a_program_that_goes_on_changing_what_a_pull_has_brought_back(
         world.edit_here(0, Edit("stream"))
         world.edit_here(0, Edit("append"))
     world.quiet()
+
+
+def test_rows_of_a_dropped_message_that_nobody_can_see_are_named(make_world: MakeWorld) -> None:
+    """The program itself has replaced them in the same message, and so has somebody else."""
+    world = make_world(3)
+    world.edit_here(2, Edit("array_data"))
+    world.edit_here(0, Edit("stream_rollover", 1, 2))
+    world.edit_here(0, Edit("text", 5, 1))
+    world.edit_here(0, Edit("column", 2))
+    world.edit_there(Edit("replace"))
+    world.quiet()
+    assert [error.changes for error in world.clients[0].rejections] == [(world.clients[0].side.written[0].name,)]
