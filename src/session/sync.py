@@ -6,22 +6,19 @@ the document's thread, and posts what it decides.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import (
-    ColumnsStreamedEvent,
     DocumentChangedEvent,
     DocumentPatchedEvent,
-    ModelChangedEvent,
     RootAddedEvent,
     RootRemovedEvent,
     SessionCallbackAdded,
@@ -70,14 +67,12 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot, config_id
-from .turns import Turn
+from .threads import Threads
 
 if TYPE_CHECKING:
     from .requests import Change, Encoded
 
 __all__ = ["SyncEngine"]
-
-T = TypeVar("T")
 
 _owners: weakref.WeakKeyDictionary[Document, weakref.ref[SyncEngine]] = weakref.WeakKeyDictionary()
 
@@ -120,10 +115,7 @@ class SyncEngine:
         self._rereads: dict[Request, Doubts] = {}
         self._answers = 0
         self._sent_columns = SentColumns()
-        self._last_thread = 0  # that has changed something
-        self._writing = Turn()  # of a push
-        self._begun: set[object] = set()  # the changes that threads are about to take up
-        self._written: set[object] = set()  # those of them that the last push has
+        self._threads = Threads()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._overwritten: int | None = None  # the questions answered when a pull had overwritten changes under way
         self._recognition = Recognition()
@@ -132,7 +124,7 @@ class SyncEngine:
             post,
             resume,
             self._pushing,
-            self._alone,
+            self._threads.alone,
             self._echoes,
             self._conflicts,
             self._departures,
@@ -229,41 +221,23 @@ class SyncEngine:
         try:
             with let_go(document):
                 self._follow(document)
-                request = self._alone(write_and_post)
+                request = self._threads.alone(write_and_post)
         except BaseException:
             if newly_followed:
                 self.detach()
             raise
         return request
 
-    def _alone(self, write: Callable[[], T]) -> T:
-        """Write and post a push: what another thread changes meanwhile must not be sent before it, to be overwritten.
-
-        It must not be sent behind it, either, if it is in it and would be there twice.
-        """
-        if self._writing.is_mine:
-            return write()
-        return cast(T, self._writing.run(write))  # for which it waits as long as it takes
-
     def _pushing(self, document: Document) -> Request:
-        while True:
-            begun = self._begun.copy()
-            self._acquaintance.introduce_document(document)
-            if str(document.config.id) != self._recognition.config_id:
-                self._acquaintance.introduce_configuration(document)
-            encoded = encoding.encode_document(document)
-            if begun >= self._begun.copy():
-                break  # else another thread has changed something, which a part of it may lack
-        self._written = begun
-        request = Request.carrying(Ask.PUSH, encoded)
+        request = Request.carrying(Ask.PUSH, self._threads.written(lambda: self._write(document)))
         self._echoes[request] = PushEcho([root.id for root in document.roots])
         return request
 
-    def _is_part_of_push(self, event: DocumentPatchedEvent, token: object) -> bool:
-        """Let the push of another thread go first, and say whether it has a change that must not be sent once more."""
-        if self._writing.is_anothers:
-            self._writing.run(object)
-        return token in self._written and isinstance(event, ColumnsStreamedEvent)
+    def _write(self, document: Document) -> Encoded:
+        self._acquaintance.introduce_document(document)
+        if str(document.config.id) != self._recognition.config_id:
+            self._acquaintance.introduce_configuration(document)
+        return encoding.encode_document(document)
 
     def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
         """Ask something that does not concern the document.
@@ -383,15 +357,14 @@ class SyncEngine:
         if self._late is not None:
             self._late.add(event)
             return
-        token = object()
-        self._begun.add(token)
+        token = self._threads.begin()
         try:
             self._send(event, before, token)
         finally:
-            self._begun.discard(token)
+            self._threads.end(token)
 
     def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
-        if self._is_part_of_push(event, token) or self._acquaintance.is_about_stranger(event):
+        if self._threads.are_pushed(event, token) or self._acquaintance.is_about_stranger(event):
             return
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.handled)
@@ -410,29 +383,22 @@ class SyncEngine:
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
-            if self._holding.concerns(change.key) or self._is_overtaken(event):
+            if self._holding.concerns(change.key) or self._threads.have_overtaken(event):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
                 self._conflicts.doubt_everything()
             if may_place(event):
                 self._departures.place(event.document, request)
-            if self._is_part_of_push(event, token):
+            if self._threads.are_pushed(event, token):
                 self._conflicts.answered(request)
                 return
             self._post(request)
         except BaseException:
             self._conflicts.answered(request)
             raise
-        if self._is_part_of_push(event, token):
+        if self._threads.are_pushed(event, token):
             self._conflicts.doubt(change.key)
-
-    def _is_overtaken(self, event: DocumentPatchedEvent) -> bool:
-        """Say whether another thread has changed the same since this change was made, and told of it before."""
-        last, self._last_thread = self._last_thread, threading.get_ident()
-        if last == self._last_thread or not isinstance(event, ModelChangedEvent):
-            return False
-        return getattr(event.model, event.attr) is not event.new
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""

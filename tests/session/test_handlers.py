@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_what_ends_a_test_in_a_document_callback_leaves_the_call_that_waits(
             await asyncio.sleep(0)
             raise Stopped
 
-        session.document.add_next_tick_callback(stop_later if asynchronous else stop)
+        cast(Any, session.document).add_next_tick_callback(stop_later if asynchronous else stop)
         with pytest.raises(Stopped):
             await do(session.wait_for(lambda: False, DEADLINE))
         slider.value = 6

@@ -96,7 +96,7 @@ def test_a_push_into_a_new_session_has_what_another_thread_changes_while_it_is_w
         encoded = encode_document(document)
         if thread.ident is None:
             thread.start()
-            while not script.engine._begun:
+            while not script.engine._threads.has_begun:
                 assert thread.is_alive()
         return encoded
 
@@ -751,7 +751,7 @@ def test_no_ok_is_believed_to_a_change_with_a_model_that_an_outage_may_have_take
     script.reconnect()
     script.answer(Ok("s", "r"))
     script.answer(theirs)
-    assert [child.text for child in column.children] == ["gone", "of the outage"]
+    assert [cast(Div, child).text for child in column.children] == ["gone", "of the outage"]
     column.children = [*column.children, Div(text="later")]
     later = script.posted[-1]
     for request in (in_outage, later):

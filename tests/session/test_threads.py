@@ -52,7 +52,7 @@ def test_a_push_has_what_another_thread_changes_while_it_is_written(
         encoded = encode_document(document)
         if thread.ident is None:
             thread.start()
-            while not session._session._engine._begun:
+            while not session._session._engine._threads.has_begun:
                 assert thread.is_alive()
         return encoded
 

@@ -17,7 +17,7 @@ from bokeh.models.ui.icons import TablerIcon
 from bokeh.models.widgets import Button, DataTable, Div, Slider
 from hypothesis import strategies as st
 
-__all__ = ["EDITS", "Edit", "Side", "Written", "edits", "models_of", "seed"]
+__all__ = ["EDITS", "Edit", "Side", "Written", "edits", "edits_of", "models_of", "seed"]
 
 M = TypeVar("M", bound=Model)
 
@@ -362,7 +362,11 @@ def _stream_rows(on: _Target, source: ColumnDataSource, count: int, rollover: in
 
 def edits(*without: str) -> st.SearchStrategy[Edit]:
     """Any change, but those that are named."""
-    kinds = [kind for kind in EDITS if kind not in without]
+    return edits_of(*(kind for kind in EDITS if kind not in without))
+
+
+def edits_of(*kinds: str) -> st.SearchStrategy[Edit]:
+    """A change of one of some kinds."""
     return st.builds(Edit, st.sampled_from(kinds), st.integers(0, 5), st.integers(0, 3))
 
 

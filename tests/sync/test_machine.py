@@ -8,12 +8,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from .edits import Edit, edits
+from .edits import Edit, edits, edits_of
 from .world import World
 
 CLIENTS = st.integers(0, 2)
 FRAMES = st.one_of(st.integers(1, 3), st.just(1000))
 FLAGS = st.booleans()
+PLACING = edits_of("append", "nest", "share", "drop", "reverse", "replace", "icon", "switch_source")
 
 
 class Machine(RuleBasedStateMachine):
@@ -46,14 +47,26 @@ class Machine(RuleBasedStateMachine):
         if not self.leaves_out(edit):
             self.world.edit_there(edit)
 
-    @rule(number=CLIENTS, first=edits(), second=edits(), times=st.integers(2, 6), forth=FRAMES, back=FRAMES)
-    def insist_here(self, number: int, first: Edit, second: Edit, times: int, forth: int, back: int) -> None:
-        """A program that makes the same two changes again and again, while frames go either way."""
+    @rule(
+        number=CLIENTS,
+        there=PLACING,
+        again=PLACING,
+        between=edits(),
+        times=st.integers(2, 6),
+        forth=FRAMES,
+        back=FRAMES,
+    )
+    def insist_here(
+        self, number: int, there: Edit, again: Edit, between: Edit, times: int, forth: int, back: int
+    ) -> None:
+        """A program that makes the same changes again and again, whatever the server makes of it meanwhile."""
+        self.edit_here(number, again)
+        self.edit_there(there)
         for _ in range(times):
-            self.edit_here(number, first)
-            self.edit_here(number, second)
-            self.world.deliver_there(number, forth)
             self.world.deliver_here(number, back)
+            self.edit_here(number, between)
+            self.edit_here(number, again)
+            self.world.deliver_there(number, forth)
             self.world.turn()
 
     @precondition(lambda self: self.server_holds)
