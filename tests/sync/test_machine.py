@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -15,6 +16,7 @@ CLIENTS = st.integers(0, 2)
 FRAMES = st.one_of(st.integers(1, 3), st.just(1000))
 FLAGS = st.booleans()
 PLACING = edits_of("append", "nest", "share", "drop", "reverse", "replace", "icon", "switch_source")
+WRITING = edits_of("text", "label", "title", "stream", "message")
 
 
 class Machine(RuleBasedStateMachine):
@@ -51,17 +53,18 @@ class Machine(RuleBasedStateMachine):
         number=CLIENTS,
         there=PLACING,
         again=PLACING,
-        between=edits(),
+        between=WRITING,
+        same=FLAGS,
         times=st.integers(2, 6),
         forth=FRAMES,
         back=FRAMES,
     )
     def insist_here(
-        self, number: int, there: Edit, again: Edit, between: Edit, times: int, forth: int, back: int
+        self, number: int, there: Edit, again: Edit, between: Edit, same: bool, times: int, forth: int, back: int
     ) -> None:
         """A program that makes the same changes again and again, whatever the server makes of it meanwhile."""
         self.edit_here(number, again)
-        self.edit_there(there)
+        self.edit_there(replace(there, which=again.which) if same else there)
         for _ in range(times):
             self.world.deliver_here(number, back)
             self.edit_here(number, between)
