@@ -695,10 +695,14 @@ class AsyncClientSession:
         return request.reply
 
     async def _until_settled(self) -> None:
-        """Wait until the conflicts with changes of the server that there are now are settled."""
+        """Wait until it is known what has become of each change up to now, and the conflicts are settled."""
+        made = self._engine.made
+        if not await self._runner.wait(lambda: self._engine.is_answered_up_to(made), self._reply_timeout):
+            raise self._reply_timeout_of("PATCH-DOC")
+        if self._loss is not None:
+            self._raise_loss(self._loss)
         answers = self._engine.answers
-        settled = await self._runner.wait(lambda: self._engine.is_settled_since(answers), self._reply_timeout)
-        if not settled:
+        if not await self._runner.wait(lambda: self._engine.is_settled_since(answers), self._reply_timeout):
             raise self._reply_timeout_of("PULL-DOC-REQ")
 
     def _reply_timeout_of(self, asked: str) -> ReplyTimeout:

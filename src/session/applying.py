@@ -77,6 +77,8 @@ class Applier:
         if not isinstance(events, list):
             self._apply(document, message.content, message.buffers)
             return self._have_lost_a_place()
+        if self._departures.knows_of_any_missing:
+            self._departures.came_back(frozenset[str]().union(*map(placed, events)))
         self._pass_over(document, events, message.buffers, number)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
@@ -99,12 +101,18 @@ class Applier:
             if coming_back and any(coming_back & placed(event) for event in events):
                 self._conflicts.doubt_everything()  # both sides write the same model out, and one of them in vain
             if passed_over:
-                self._departures.missed(document, passed_over, number)
+                self._miss(document, passed_over, number)
                 if any(map(placed, passed_over)):
                     # As when another client pushes, or puts a model back that it has changed meanwhile: the ids are
                     # here already, and what has become of the models is told this once, and not to everybody.
                     self._conflicts.doubt_everything()
                 events[:] = [event for event in events if event not in passed_over]
+
+    def _miss(self, document: Document, events: list[Any], number: int) -> None:
+        if self._departures.missed(document, events, number):
+            returning = self._conflicts.coming_back
+            for request in self._conflicts.all_unanswered():
+                self._departures.may_be_dropped(request, returning)
 
     def _leave_out(self, document: Document, events: list[Any], number: int) -> bool:
         """Take those changes of the server out that do not fit what is here, and say whether there are any."""
@@ -112,7 +120,7 @@ class Applier:
         strange = refers_to_strangers(document, changes)
         if strange:
             # What those models are was never said here, or a change that was passed over said it: the server knows.
-            self._departures.missed(document, changes, number)
+            self._miss(document, changes, number)
             self._conflicts.doubt_everything()
             events[:] = [event for event in events if event not in changes]
         misfitting = [event for event in events if misfits(document, event)]
@@ -167,7 +175,7 @@ class Applier:
 
     def _take_over_one(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], key: Key) -> None:
         """Set one property to what the server has and what was added here since, unless a handler has replaced it."""
-        ours = self._conflicts.unanswered(key)
+        ours = [request for request in self._conflicts.unanswered(key) if not request.is_doomed]
         if any(request.replaces for request in ours):
             return
         made = self._conflicts.made

@@ -213,7 +213,7 @@ class Comeback:
         finally:
             self._is_taking_over = False
         # What changes of the outage have replaced stays as it is here, with models that the server has taken out.
-        self._departures.may_be_missing([str(model.id) for model in document.models])
+        self._departures.may_be_missing([str(model.id) for model in document.models], self._applier.handled)
         self._departures.found(document, snapshot.identities)
         return True
 

@@ -98,6 +98,15 @@ class Conflicts:
         """Whether a change made here is under way."""
         return bool(self._unanswered)
 
+    @_locked
+    def is_answered_up_to(self, made: int) -> bool:
+        """Say whether none of the changes that had been made here up to a certain moment is under way.
+
+        Args:
+            made: How many had been made at that moment (`made`).
+        """
+        return all(number > made for requests in self._unanswered.values() for number in requests.values())
+
     def changed(self, request: Request) -> None:
         """Take up a change made here.
 
@@ -291,8 +300,9 @@ class Conflicts:
             present: All keys that the document and the server's have; used where everything was in doubt.
 
         Returns:
-            The keys to set. A key that was replaced here since is not among them: our value is on its way. To the value
-            of one that was added to since, all its unanswered changes have to be added once more.
+            The keys to set. A key that was replaced here since is not among them: our value is on its way, unless the
+            server will drop it. To the value of one that was added to since, all its unanswered changes have to be
+            added once more.
         """
         keys = doubts.keys | present if doubts.everything else doubts.keys
         coming_back = self.coming_back
@@ -302,7 +312,7 @@ class Conflicts:
             if not ours and key[0] in coming_back:
                 self._doubts.add(key)  # a change under way sets every property of it
                 continue
-            if not ours:
+            if not ours or (key != ROOTS and all(request.is_doomed for request in ours)):
                 settled.add(key)
                 continue
             since = doubts.asked_after is None or next(reversed(ours.values())) > doubts.asked_after

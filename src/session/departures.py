@@ -13,7 +13,8 @@ long as they are, no OK is believed to a change that refers to one, whenever it 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+import sys
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from bokeh.model.util import visit_value_and_its_immediate_references
 
 from .changes import key_of_wire_event
+from .holding import is_held
 from .plain import may_hold_models
 from .wire_objects import decoded, objects
 
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
 
     from .requests import Group, Request
 
-__all__ = ["Departures", "may_remove", "refers_to_strangers"]
+__all__ = ["Departures", "may_remove", "refers_to_strangers", "without_place"]
 
 _FEW = 100  # models of which it is not worth looking whether they can be forgotten
+_NEVER = sys.maxsize  # instead of the number of a change: it is not known of a model that it was taken out
 _COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
@@ -42,7 +45,8 @@ class Departures:
     def __init__(self) -> None:
         self._gone: dict[str, int] = {}
         self._untold = 0  # the number of the last change that was not applied here and may have removed anything
-        self._missing: set[str] = set()  # the models here that the server may have no more
+        self._missing: dict[str, int] = {}  # the models here that the server may have no more, by the change's number
+        self._lacking: set[Request] = set()  # the changes under way that refer to one
         self._placed_anew: set[str] = set()  # the models that changes of ours have given a place by a reference
         self._unclear = False
 
@@ -86,19 +90,25 @@ class Departures:
         unclear, self._unclear = self._unclear, False
         return unclear
 
-    def missed(self, document: Document, events: list[Any], number: int) -> None:
+    def missed(self, document: Document, events: list[Any], number: int) -> bool:
         """Take note of a change that is not applied here: what it has removed on the server, nobody can tell.
 
         Args:
             document: The document.
             events: The events that are passed over.
             number: The number of the change.
+
+        Returns:
+            Whether it may have removed anything that is still here.
         """
+        missing: set[str] = set()
         for event in events:
             if _may_remove(document, event):
                 self.may_have_lost(number)
                 kept = {node.get("id") for node in objects(event.get("new"))}
-                self.may_be_missing(_inside(_placed(document, _place(event))) - kept)
+                missing |= _inside(_placed(document, _place(event))) - kept
+        self.may_be_missing(missing, number)
+        return bool(missing)
 
     def may_have_lost(self, number: int) -> None:
         """Take note that a change may have removed anything on the server.
@@ -108,13 +118,14 @@ class Departures:
         """
         self._untold = number
 
-    def may_be_missing(self, identities: Iterable[str]) -> None:
+    def may_be_missing(self, identities: Iterable[str], number: int) -> None:
         """Take note of models that the server may have no more, or soon will not have, though the document here has.
 
         Args:
             identities: Their ids.
+            number: The number of the change that may have taken them out.
         """
-        self._missing = self._missing.union(identities)  # another thread may be looking
+        self._missing = {**self._missing, **dict.fromkeys(identities, number)}  # another thread may be looking
 
     def found(self, document: Document, there: Container[str]) -> None:
         """Take note of what the server has, of all that it has been told to take out.
@@ -123,16 +134,71 @@ class Departures:
             document: The document here.
             there: The ids of the models of the server's.
         """
-        self._missing = {name for name in self._missing if name not in there and cast(Any, name) in document.models}
+        self._missing = {
+            name: number
+            for name, number in self._missing.items()
+            if name not in there and cast(Any, name) in document.models
+        }
+        self._lacking.difference_update([request for request in tuple(self._lacking) if request.done])
 
-    def may_be_dropped(self, request: Request) -> bool:
+    def came_back(self, identities: Iterable[str]) -> None:
+        """Take note of models to which the server gives a place: it may have had them again when it got our changes.
+
+        Args:
+            identities: Their ids.
+        """
+        identities = set(identities)
+        if not identities.isdisjoint(self._missing):
+            self._missing = {name: _NEVER if name in identities else number for name, number in self._missing.items()}
+        for request in tuple(self._lacking):  # another thread may add one
+            if request.missing and not identities.isdisjoint(request.missing):
+                request.missing = {name: at for name, at in request.missing.items() if name not in identities}
+                request.is_doomed = False
+
+    def left(self, document: Document) -> None:
+        """Take note that a change made here may have taken models out: then it may be that which the server has done.
+
+        Args:
+            document: The document.
+        """
+        for request in tuple(self._lacking):
+            if request.missing and not request.is_doomed:
+                present = document.models
+                request.missing = {name: at for name, at in request.missing.items() if cast(Any, name) in present}
+
+    def doom(self, document: Document, there: Container[str]) -> None:
+        """Find the changes that the server has probably dropped, or will: it had taken a model out, and has it not.
+
+        Args:
+            document: The document here, before the server's is taken over.
+            there: The ids of the models of the server's.
+        """
+        for request in tuple(self._lacking):
+            after = request.sent_after
+            request.is_doomed |= not is_held(document) and any(
+                name not in there and cast(Any, name) in document.models and (after is None or number <= after)
+                for name, number in (request.missing or {}).items()
+            )
+
+    @property
+    def knows_of_any_missing(self) -> bool:
+        """Whether there are models that the server may have no more, here or in changes of ours."""
+        return bool(self._missing or self._lacking)
+
+    def may_be_dropped(self, request: Request, returning: Container[str]) -> bool:
         """Say whether a change refers to a model that the server may have no more, which it then drops with an OK.
 
         Args:
-            request: The request that carries the change.
+            request: The request that carries the change. It keeps which they are.
+            returning: The ids of the models that changes under way write out for the server.
         """
         missing = self._missing
-        return bool(missing) and _refers_to(request, missing)
+        referred, _ = _models_in(decoded(request.content))
+        found = {name: missing[name] for name in referred if name in missing and name not in returning}
+        if found:
+            request.missing = {**found, **(request.missing or {})}
+            self._lacking.add(request)
+        return bool(found)
 
     @contextmanager
     def noting(self, document: Document, content: Any, number: int) -> Iterator[None]:
@@ -248,12 +314,39 @@ def refers_to_strangers(document: Document, events: list[Any]) -> bool:
             case {"id": str(changed)} as reference if len(reference) == 1 and changed not in defined:
                 if cast(Any, changed) not in document.models:
                     return True
-        # Columns hold no models.
-        for node in objects(event["model"] if event.get("kind") in _COLUMN_EVENTS else event):
-            identity = node.get("id")
-            if isinstance(identity, str):
-                (referred if len(node) == 1 else defined).add(identity)
+        referred_here, defined_here = _models_in(event)
+        referred |= referred_here
+        defined |= defined_here
     return any(cast(Any, name) not in document.models for name in referred - defined)
+
+
+def without_place(requests: Sequence[Request], there: Container[str]) -> Group:
+    """Give those of some changes that refer to a model which the server has not: it drops them, with an OK.
+
+    Args:
+        requests: The changes, in order. What one of them writes out, those behind it may refer to.
+        there: The ids of the models that the server has.
+    """
+    defined: set[str] = set()
+    dropped: list[Request] = []
+    for request in requests:
+        referred_here, defined_here = _models_in(decoded(request.content))
+        if any(name not in there and name not in defined for name in referred_here - defined_here):
+            dropped.append(request)
+        else:
+            defined |= defined_here
+    return tuple(dropped)
+
+
+def _models_in(event: Any) -> tuple[set[str], set[str]]:
+    """Give the ids of the models that a change refers to, and of those that it writes out. Columns hold none."""
+    referred: set[str] = set()
+    defined: set[str] = set()
+    for node in objects(event["model"] if event.get("kind") in _COLUMN_EVENTS else event):
+        identity = node.get("id")
+        if isinstance(identity, str):
+            (referred if len(node) == 1 else defined).add(identity)
+    return referred, defined
 
 
 def _refers_to(request: Request, models: set[str]) -> bool:

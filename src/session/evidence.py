@@ -16,6 +16,7 @@ from bokeh.core.serialization import Deserializer, Serializer
 
 from ..protocol import Buffer
 from .changes import ROOTS, TITLE
+from .departures import without_place
 from .encoding import to_bokeh
 from .replaying import column_counts, contains, lists, replayed, shows_columns
 from .wire_objects import comparable, decoded
@@ -87,7 +88,7 @@ class Evidence:
         """Give those of some changes, which may all have been dropped with an OK, that may be lost.
 
         What was dropped shows where it would have added something. Where it would have replaced what the server has
-        changed as well, that counts in either case.
+        changed as well, that counts in either case, unless there is reason to think that it was dropped.
 
         Args:
             requests: The changes.
@@ -95,7 +96,30 @@ class Evidence:
         return tuple(
             request
             for request in requests
-            if not request.replaces and self._snapshot.can_show(request.key) and not self._is_there(request)
+            if self._snapshot.can_show(request.key)
+            and (request.is_doomed if request.replaces else not self._is_there(request))
+        )
+
+    def without_place(self, requests: Sequence[Request]) -> Group:
+        """Give those of some changes that refer to a model which the server has not.
+
+        Args:
+            requests: The changes, which it has not applied, in order.
+        """
+        return without_place(requests, self._snapshot.identities)
+
+    def missed(self, requests: Sequence[Request]) -> Group:
+        """Give those of some changes that the server has dropped which make a difference.
+
+        A change of a model that is gone makes none, nor does the removal of a root that is gone.
+
+        Args:
+            requests: The changes.
+        """
+        return tuple(
+            request
+            for request in requests
+            if self._snapshot.can_show(request.key) and not (request.key == ROOTS and self._is_there(request))
         )
 
     def _is_there(self, request: Request) -> bool:

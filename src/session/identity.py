@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
-from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent
+from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent, RootRemovedEvent
 from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
 
 from .errors import DuplicateModelId
-from .holding import is_held
+from .holding import is_held, is_letting_go
 from .plain import PLAIN
 
 if TYPE_CHECKING:
@@ -193,16 +193,23 @@ class Acquaintance:
         return key is not None and key[0] in self._fresh
 
     def is_about_stranger(self, event: DocumentPatchedEvent) -> bool:
-        """Say whether a change is of a model that the server has not heard of, which may know another one by its id.
+        """Say whether a change is of a model that the server does not know, or will have no more when it gets it.
 
-        Such a change comes before the one that brings the model in and writes it out as it is by then: where changes
-        were held back, or a handler of the second one has made it. Or the model has gone again meanwhile.
+        A change of one of which it has not heard comes before the one that brings the model in and writes it out as it
+        is by then: where changes were held back, or a handler of the second one has made it. The server may know
+        another one by that id. And one that has left the document has done so before the change of it was told, as
+        where a handler of the change has taken it out: the removal has been sent, or come from the server.
 
         Args:
             event: The change.
         """
         model = getattr(event.msg_data if isinstance(event, MessageSentEvent) else event, "model", None)
-        return isinstance(model, Model) and not isinstance(event, RootAddedEvent) and not self._is_known(model)
+        if not isinstance(model, Model) or isinstance(event, RootAddedEvent):
+            return False
+        if not self._is_known(model):
+            return True
+        has_left = model.document is not event.document and not isinstance(event, RootRemovedEvent)
+        return has_left and not is_letting_go(event.document)  # of what is held, the removal comes behind
 
     def introduce_event(
         self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]

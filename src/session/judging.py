@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..protocol import Error
+from ..protocol import Error, Ok
 from .conflicts import Conflicts
 from .evidence import Evidence, applied
 from .identity import Acquaintance, defined_ids
@@ -59,14 +59,17 @@ class Judge:
         certain, most = found
         done, rest = requests[:most], requests[most:]
         troubles: list[Exception] = []
+        gone: Group = ()
         if not isinstance(reply, Error):
             unclear = evidence.unclear(requests[certain:most])
             if unclear:
                 troubles.append(undecided(unclear, reply))
-            if len(rest) == 1:
-                self.disown(rest[0], evidence.document)
-                troubles.append(dropped(rest[0]))
-                done, rest = requests, ()
+            gone = evidence.without_place(rest) or (rest if len(rest) == 1 else ())
+            for request in gone:
+                self.disown(request, evidence.document)
+            missed = evidence.missed(gone)
+            if missed:
+                troubles.append(dropped(missed))
         elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
             # The last one that was certainly applied may be the one at whose callbacks it failed.
             troubles.append(undecided(requests[max(certain - 1, 0) : most], reply))
@@ -76,7 +79,7 @@ class Judge:
             # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
             self._blamed[rest[0]] = (done[-1], reply)
         self._conflicts.doubt_everything()
-        self._conclude_and_tell(requests, done, reply, *troubles)
+        self._conclude_and_tell(requests, (*done, *gone), reply, *troubles)
 
     def judge_lost(self, requests: Group, found: tuple[int, int]) -> None:
         """Send again what has not reached the server before the connection was lost, and name what may have.
@@ -125,14 +128,26 @@ class Judge:
 
         Args:
             requests: All that were in doubt.
-            done: The first of them, which are not sent again.
+            done: Those of them which are not sent again.
             reply: The server's answer to them, None if there was none.
         """
         for request in done:
             self._conflicts.answered(request)
             self.settled(request, applied=True)
             request.settle(reply=reply)
-        self._resume(_split(requests[len(done) :], after_some=bool(done)), requests, self.losses)
+        rest = tuple(request for request in requests if not request.done)
+        self._resume(self._split(rest, requests, reply), requests, self.losses)
+
+    @staticmethod
+    def _split(rest: Group, requests: Group, reply: Reply | None) -> tuple[Group, ...]:
+        """Divide what has to be sent again, so that what fails again is found."""
+        some_are_done = len(rest) < len(requests)
+        if len(rest) < 2 or (some_are_done and isinstance(reply, Ok)):
+            return (rest,) if rest else ()  # what was to blame is not among them
+        if some_are_done:
+            return rest[:1], rest[1:]
+        middle = len(rest) // 2
+        return rest[:middle], rest[middle:]
 
     def settled(self, request: Request, *, applied: bool) -> None:
         """Note the outcome of a request. One of two changes has failed where it is known that the second has not.
@@ -148,13 +163,3 @@ class Judge:
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._blamed.clear()
-
-
-def _split(rest: Group, *, after_some: bool) -> tuple[Group, ...]:
-    """Divide what has to be sent again, so that what fails again is found."""
-    if len(rest) < 2:
-        return (rest,) if rest else ()
-    if after_some:
-        return rest[:1], rest[1:]
-    middle = len(rest) // 2
-    return rest[:middle], rest[middle:]

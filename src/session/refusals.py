@@ -48,17 +48,18 @@ def raised_after(request: Request, reply: Error) -> PatchRejected:
     return _rejected(f"{text}{reply.text}. {_TAKEN}", (request,), reply)
 
 
-def dropped(request: Request) -> PatchRejected:
-    """Say that the server has dropped a change without saying so.
+def dropped(requests: Group) -> PatchRejected:
+    """Say that the server has dropped some changes without saying so.
 
     Args:
-        request: The change.
+        requests: The changes.
 
     Returns:
         The error.
     """
-    text = f"the server dropped {request.change}: it refers to a model that is gone from the server's document."
-    return _rejected(f"{text} {_TAKEN}", (request,), None)
+    names = some_of([str(request.change) for request in requests])
+    what = "it refers to a model that is" if len(requests) == 1 else "they refer to models that are"
+    return _rejected(f"the server dropped {names}: {what} gone from the server's document. {_TAKEN}", requests, None)
 
 
 def not_sent(request: Request) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -107,6 +107,9 @@ class Request:
         before: What it replaces, None where it adds to something.
         sent_after: How many changes had arrived from the server when it was sent; None before.
         returns: The ids of the models that it brings back and writes out, which a change before it may have taken out.
+        missing: The models that it refers to and that the server may have taken out before, by their ids, each with the
+            number of the server's change that may have done it.
+        is_doomed: Whether one of these is gone by now, so that the server has probably dropped it, or will, with an OK.
         implied: Whether the server may have the value already, with the model that a change just before has brought in.
         carries: The changes that were not sent because a push has them.
         urgent: Whether it is sent while everything else waits for the outcome of a doubt.
@@ -123,6 +126,8 @@ class Request:
     before: Before | None = None
     sent_after: int | None = None
     returns: frozenset[str] = frozenset()
+    missing: Mapping[str, int] | None = None
+    is_doomed: bool = False
     implied: bool = False
     carries: tuple[Request, ...] = ()
     urgent: bool = False

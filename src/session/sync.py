@@ -164,6 +164,21 @@ class SyncEngine:
         return not (self._rereads or self._conflicts.has_doubts) or self._answers >= answers + 2
 
     @property
+    def made(self) -> int:
+        """How many changes have been made here."""
+        return self._conflicts.made
+
+    def is_answered_up_to(self, made: int) -> bool:
+        """Say whether it is known of all changes up to a certain moment what has become of them.
+
+        A round trip does not tell: where a message was dropped, its changes are sent again behind it.
+
+        Args:
+            made: The number of changes that had been made at that moment (`made`).
+        """
+        return self._conflicts.is_answered_up_to(made)
+
+    @property
     def answers(self) -> int:
         """How many questions for what was in doubt the server has answered."""
         return self._answers
@@ -378,8 +393,10 @@ class SyncEngine:
         if before is None:
             before = replaced(event)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
-        if self._departures.may_be_dropped(request):
-            request.made_after = -1
+        if self._departures.knows_of_any_missing:
+            self._departures.left(event.document)
+            if self._departures.may_be_dropped(request, self._conflicts.coming_back):
+                request.made_after = -1
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
@@ -472,7 +489,7 @@ class SyncEngine:
             # What they take out was brought back here, and the server drops what refers to it.
             self._conflicts.doubt_everything()
             self._overwritten = self._answers
-            self._departures.may_be_missing([str(model.id) for model in document.models])
+            self._departures.may_be_missing([str(model.id) for model in document.models], self._applier.handled)
         self._server_version = version if isinstance(version, str) else None
         self._follow(document)
         self._document = document
@@ -523,6 +540,7 @@ class SyncEngine:
         if self._echoes:
             return  # a push is on its way behind the question, and overwrites what the server had
         self._recognition.config_id = snapshot.config_id
+        self._departures.doom(document, snapshot.identities)
         self._applier.take_over(document, snapshot, reply.buffers, doubts)
         self._note_what_is_there(document, snapshot)
 
@@ -545,6 +563,7 @@ class SyncEngine:
             if document is None or not isinstance(answer, PullDocReply):
                 raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
             snapshot = Snapshot(answer.content)
+            self._departures.doom(document, snapshot.identities)
             self._note_what_is_there(document, snapshot)
             evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
             self._judge.judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import get_ident
 from typing import TypeVar, cast
 
+from bokeh.core.property.vectorization import Expr, Field, Value
 from bokeh.document.events import ColumnsStreamedEvent, DocumentPatchedEvent, ModelChangedEvent
 
+from .holding import is_letting_go
 from .turns import Turn
 
 __all__ = ["Threads"]
@@ -26,7 +27,6 @@ class Threads:
         self._writing = Turn()  # of a push
         self._begun: set[object] = set()  # the changes that threads are about to send
         self._written: set[object] = set()  # those of them that the last push has
-        self._last = 0  # the thread that has sent something last
 
     @property
     def has_begun(self) -> bool:
@@ -91,13 +91,15 @@ class Threads:
             self._writing.run(object)
         return token in self._written and isinstance(event, ColumnsStreamedEvent)
 
-    def have_overtaken(self, event: DocumentPatchedEvent) -> bool:
-        """Say whether another thread has changed the same since a change was made, and sent it before.
+    @staticmethod
+    def have_overtaken(event: DocumentPatchedEvent) -> bool:
+        """Say whether the same has been changed again since a change was made, and that was sent before.
+
+        Bokeh sets a property, calls its handlers and tells of it then. Another thread may come between, or a handler.
 
         Args:
             event: The change, which is being sent.
         """
-        last, self._last = self._last, get_ident()
-        if last == self._last or not isinstance(event, ModelChangedEvent):
-            return False
-        return getattr(event.model, event.attr) is not event.new
+        if not isinstance(event, ModelChangedEvent) or isinstance(event.new, Value | Field | Expr):
+            return False  # of which the model gives out only what is inside
+        return getattr(event.model, event.attr) is not event.new and not is_letting_go(event.document)

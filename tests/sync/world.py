@@ -162,7 +162,7 @@ class World:
         self._writers: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
         self._server_held = False
         self._reactions = reactions
-        document = Document()
+        document = self._served = Document()
         seed(document, self.side, figure=figure)
         self._install_callbacks(document)
         self.peer = Peer(self.loop, document)
@@ -272,9 +272,8 @@ class World:
 
     def _look(self) -> None:
         """Take note of models that have gone anywhere, and of whether those that stayed are the same objects."""
-        there = {str(model.id) for model in self.peer.document.models}
-        self.gone_once.update(self._there - there)
-        self._there = there
+        self._look_there()
+        there = self._there
         for client in self.clients:
             if client.session.document is not None:
                 here = {str(model.id) for model in client.document.models}
@@ -282,6 +281,11 @@ class World:
         for client in self.clients:
             if client.session.document is not None:
                 client.watch()
+
+    def _look_there(self) -> None:
+        there = {str(model.id) for model in self._served.models}
+        self.gone_once.update(self._there - there)
+        self._there = there
 
     def _check_heard(self, client: Client) -> None:
         """Check that every message of the server has arrived once; those of clients it passes on to nobody."""
@@ -354,6 +358,7 @@ class World:
         self.applied["note", data["text"]] += 1
 
     def _applied(self, event: Any) -> None:
+        self._look_there()  # what goes with one message may come back with the next
         match event:
             case ModelChangedEvent() if event.attr in _WRITTEN_ONCE:
                 self._writers[str(event.model.id), event.attr].add(event.new.removeprefix("poison ")[0])
