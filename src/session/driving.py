@@ -83,10 +83,14 @@ def _drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -
             for note in getattr(cancelled, "__notes__", ()):  # of what the interruption has cost
                 interrupted.add_note(note)
             raise interrupted from None
-        except BaseException:
+        except BaseException as error:
             if not task.done():
                 task.cancel()
                 loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            elif isinstance(error, KeyboardInterrupt | SystemExit):
+                # Raised just before the loop would have stopped: it must not stop in the next call instead.
+                loop.call_soon(loop.stop)
+                loop.run_forever()
             raise
         if interruption.has_come:  # too late to cancel anything
             raise KeyboardInterrupt

@@ -49,6 +49,7 @@ from .holding import Holding, is_letting_go, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .late import LateChanges
+from .pushed import Pushed
 from .recognition import Recognition
 from .recovery import Recovery
 from .refusals import not_sent, refusal, undecided
@@ -116,6 +117,7 @@ class SyncEngine:
         self._answers = 0
         self._sent_columns = SentColumns()
         self._threads = Threads()
+        self._pushed = Pushed()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._overwritten: int | None = None  # the questions answered when a pull had overwritten changes under way
         self._recognition = Recognition()
@@ -252,7 +254,11 @@ class SyncEngine:
         self._acquaintance.introduce_document(document)
         if str(document.config.id) != self._recognition.config_id:
             self._acquaintance.introduce_configuration(document)
-        return encoding.encode_document(document)
+        while True:
+            self._pushed.note(document)
+            encoded = encoding.encode_document(document)
+            if self._pushed.note(document):
+                return encoded
 
     def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
         """Ask something that does not concern the document.
@@ -367,7 +373,10 @@ class SyncEngine:
     def _take_up(self, event: DocumentPatchedEvent) -> None:
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
-        if setter is self._applier or self._is_part_of_replacing(event) or self._sent_columns.include(event):
+        is_pushed = self._pushed.has(event)
+        if is_pushed or setter is self._applier or self._is_part_of_replacing(event):
+            return
+        if self._sent_columns.include(event):
             return
         if self._late is not None:
             self._late.add(event)

@@ -1,4 +1,4 @@
-"""What keeps the changes apart that several threads make of one document at once (rule 18 of specs/sync.md)."""
+"""What keeps the changes apart that several threads make of one document at once (rules 18 and 19 of specs/sync.md)."""
 
 from __future__ import annotations
 

@@ -80,3 +80,23 @@ def test_what_ends_a_test_in_a_document_callback_leaves_the_call_that_waits(
         await do(session.wait_for(lambda: div.text == "slider: 6", DEADLINE))
 
     face.play(scenario)
+
+
+def test_a_handler_that_sets_the_property_it_is_told_about(server: LiveServer, face: Face) -> None:
+    """Bokeh tells of the handler's value before that which it has replaced, so the server has that one last."""
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"), reply_timeout=DEADLINE)
+        slider = model(session.document, "slider")
+
+        def clamp(attr: str, old: object, new: Any) -> None:
+            if new > 5:
+                slider.value = 5
+
+        slider.on_change("value", clamp)
+        slider.value = 7
+        await do(session.force_roundtrip())
+        assert slider.value == 5
+        assert await face.edit(server, session, lambda there: model(there, "slider").value, "/slider") == 5
+
+    face.play(scenario)

@@ -228,3 +228,28 @@ def test_closing_delivers_what_a_failure_has_held_back(server: LiveServer, face:
         assert await told(face, server, session) == [1, "rows", "rows", 2, "rows"]
 
     face.play(scenario)
+
+
+def test_many_changes_about_a_model_that_is_gone_are_found_at_once_and_a_round_trip_waits_for_the_others(
+    server: LiveServer, face: Face
+) -> None:
+    """Each halving of the message that was dropped would take a whole document of the server's."""
+
+    async def scenario(face: Face) -> None:
+        spy = SpyTransport(face.transport)
+        session = await face.pull(url=server.url("/joined"), transport=spy)
+        _, slider, _, gone = models(session)
+        place = face.apps or server
+        place.edit(session.id, lambda document: document.remove_root(model(document, "gone")), "/joined")
+        pulls = spy.sent_kinds().count("PULL-DOC-REQ")
+        with travelling_together(face, spy):
+            for value in range(1, 41):
+                slider.value = value
+                gone.text = str(value)
+        await do(session.force_roundtrip())
+        assert await told(face, server, session) == [*range(1, 41)]
+        assert spy.sent_kinds().count("PULL-DOC-REQ") - pulls <= 8
+
+    if face.apps is not None and face.kind != "blocking":
+        pytest.skip("without a network, the server runs on the very loop that must not run meanwhile")
+    face.play(scenario)

@@ -744,3 +744,22 @@ def test_an_asynchronous_callback_that_closes_its_session_runs_on(server: LiveSe
             await ended.wait()
 
     on_loop.play(scenario)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_just_as_a_call_ends_does_not_end_the_next_one(interruption: type[BaseException]) -> None:
+    """The loop has been told to stop by then, and would do so at the beginning of the next call."""
+
+    def interrupt() -> None:
+        raise interruption
+
+    async def end() -> None:
+        loop.call_soon(interrupt)
+
+    loop = asyncio.new_event_loop()
+    try:
+        with pytest.raises(interruption):
+            drive(loop, end(), Turn())
+        assert drive(loop, asyncio.sleep(0, "fine"), Turn()) == "fine"
+    finally:
+        loop.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bokeh.document import Document
-from bokeh.document.events import ModelChangedEvent
+from bokeh.document.events import ModelChangedEvent, RootRemovedEvent
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
@@ -169,3 +169,115 @@ def test_a_change_that_another_thread_overtakes_on_its_way(
         thread.join(DEADLINE)
         session.force_roundtrip()
         assert server.edit(session.id, lambda there: model(there, "slider").value, "/slider") == slider.value
+
+
+def test_a_change_that_is_overtaken_though_its_thread_has_changed_something_else(
+    server: LiveServer, blocking: Face
+) -> None:
+    document = made()
+    slider, other = model(document, "slider"), Slider(start=0, end=9, value=0)
+    document.add_root(other)
+    overtaken, go_on = threading.Event(), threading.Event()
+
+    def wait(attr: str, old: object, new: object) -> None:
+        if new == 1 and not overtaken.is_set():
+            overtaken.set()
+            assert go_on.wait(DEADLINE)
+            other.value = 9
+
+    slider.on_change("value", wait)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        thread = threading.Thread(target=setattr, args=[slider, "value", 1])
+        thread.start()
+        assert overtaken.wait(DEADLINE)
+        slider.value = 2
+        session.force_roundtrip()
+        go_on.set()
+        thread.join(DEADLINE)
+        session.force_roundtrip()
+        assert server.edit(session.id, lambda there: model(there, "slider").value, "/slider") == slider.value
+
+
+def test_a_change_of_a_model_that_another_thread_takes_out_meanwhile(server: LiveServer, blocking: Face) -> None:
+    """Sent behind the removal, the server would drop it, and with it whatever travels in the same message."""
+    document = made()
+    slider, source = model(document, "slider"), model(document, "source")
+    column = Column(children=[child := Slider(start=0, end=9, value=0)])
+    document.add_root(column)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(attr: str, old: object, new: object) -> None:
+        inside.set()
+        assert go_on.wait(DEADLINE)
+
+    child.on_change("value", wait)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        thread = threading.Thread(target=setattr, args=[child, "value", 1])
+        thread.start()
+        assert inside.wait(DEADLINE)
+        column.children = []
+        session.force_roundtrip()
+        slider.value = 3  # is under way, so that what follows travels together
+        go_on.set()
+        thread.join(DEADLINE)
+        source.stream({"x": [7]})
+        session.force_roundtrip()
+        assert server.edit(session.id, contents, "/slider") == contents(document)
+        assert contents(document) == ([3], [0, 7])
+
+
+def test_rows_of_which_a_document_tells_after_a_push_that_has_them(server: LiveServer, blocking: Face) -> None:
+    """A handler of the source takes its time, and the session has not heard of the rows when the push is written."""
+    document = made()
+    source = model(document, "source")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(attr: str, old: object, new: object) -> None:
+        inside.set()
+        assert go_on.wait(DEADLINE)
+
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        source.on_change("data", wait)
+        thread = threading.Thread(target=source.stream, args=[{"x": [7]}])
+        thread.start()
+        assert inside.wait(DEADLINE)
+        session.push()
+        go_on.set()
+        thread.join(DEADLINE)
+        source.stream({"x": [8]})
+        session.force_roundtrip()
+        assert server.edit(session.id, contents, "/slider") == contents(document) == ([0], [0, 7, 8])
+
+
+def test_the_removal_of_a_root_of_which_a_document_tells_after_a_push_without_it(
+    server: LiveServer, blocking: Face
+) -> None:
+    """The server has it no more, and would drop what travels with the removal."""
+    document = made()
+    slider, source = model(document, "slider"), model(document, "source")
+    document.add_root(root := Slider(start=0, end=9, value=7))
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(event: Any) -> None:
+        if isinstance(event, RootRemovedEvent):
+            inside.set()
+            assert go_on.wait(DEADLINE)
+
+    document.on_change(wait)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        thread = threading.Thread(target=document.remove_root, args=[root])
+        thread.start()
+        assert inside.wait(DEADLINE)
+        session.push()
+        slider.value = 3  # is under way, so that what follows travels together
+        source.stream({"x": [7]})
+        go_on.set()
+        thread.join(DEADLINE)
+        source.stream({"x": [8]})
+        session.force_roundtrip()
+        assert server.edit(session.id, contents, "/slider") == contents(document) == ([3], [0, 7, 8])
+        document.add_root(root)
+        session.force_roundtrip()
+        document.remove_root(root)
+        session.force_roundtrip()
+        assert server.edit(session.id, contents, "/slider") == ([3], [0, 7, 8])

@@ -542,3 +542,30 @@ def test_rows_of_a_dropped_message_that_nobody_can_see_are_named(make_world: Mak
     world.edit_there(Edit("replace"))
     world.quiet()
     assert [error.changes for error in world.clients[0].rejections] == [(world.clients[0].side.written[0].name,)]
+
+
+@pytest.mark.parametrize("turns", [2, 3, 5])
+def test_a_container_recovers_while_a_program_goes_on_changing_it(make_world: MakeWorld, turns: int) -> None:
+    """As long as it held the model that the server has taken out, each change of it would be dropped."""
+    world = make_world()
+    (client,) = world.clients
+    box: Any = client.document.roots[0]
+    there: Any = world.peer.document.roots[0]
+    world.edit_here(0, Edit("append"))
+    world.edit_there(Edit("drop"))
+    made = 1
+    for _ in range(40):
+        world.deliver_here(0, 1000)
+        world.edit_here(0, Edit("append"))
+        for _ in range(turns):
+            world.turn()
+        world.edit_here(0, Edit("append"))
+        world.deliver_there(0, 1000)
+        world.turn()
+        made += 2
+    assert len(box.children) - len(there.children) <= 4  # which are on their way
+    world.quiet()
+    assert len(there.children) == len(box.children) > made / 2
+    lost = made - (len(there.children) - 2)
+    named = [change for error in client.rejections for change in error.changes if change.endswith("children changed")]
+    assert lost - 1 <= len(named) <= lost + 1  # the first may have come before the server's change, or after it

@@ -1,0 +1,70 @@
+"""What the last push had of changes of which its document tells only after it.
+
+Bokeh makes a change, calls the handlers of the model and of the document, and tells the session of it then. A push that
+another thread writes meanwhile has the change already: sent behind the push, rows would be there twice, and the server
+would drop the removal of a root that it has no more, with all that travels with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from bokeh.document.events import ColumnDataChangedEvent, ColumnsStreamedEvent, RootAddedEvent, RootRemovedEvent
+from bokeh.models.sources import ColumnDataSource
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.document.events import DocumentPatchedEvent
+
+__all__ = ["Pushed"]
+
+Lengths = dict[str, dict[str, int]]
+
+
+class Pushed:
+    """The roots of the last push, and how many rows its data sources had."""
+
+    def __init__(self) -> None:
+        self._roots: set[str] | None = None
+        self._lengths: Lengths = {}
+
+    def note(self, document: Document) -> bool:
+        """Take note of a document before it is written out, and once more behind that.
+
+        Args:
+            document: The document.
+
+        Returns:
+            Whether it is as it was the last time.
+        """
+        roots = {str(root.id) for root in document.roots}
+        lengths = {
+            str(model.id): _lengths(model) for model in tuple(document.models) if isinstance(model, ColumnDataSource)
+        }
+        same = (roots, lengths) == (self._roots, self._lengths)
+        self._roots, self._lengths = roots, lengths
+        return same
+
+    def has(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether the last push had a change of which the document tells now.
+
+        Rows that push others out leave as many as there were. Of these it cannot be said.
+
+        Args:
+            event: Any change of the document, whoever has made it.
+        """
+        match event:
+            case RootAddedEvent():
+                if self._roots is not None:
+                    self._roots.add(str(event.model.id))
+            case RootRemovedEvent():
+                return self._roots is not None and str(event.model.id) not in self._roots
+            case ColumnsStreamedEvent() | ColumnDataChangedEvent():
+                lengths = self._lengths.pop(str(event.model.id), None)
+                added = isinstance(event, ColumnsStreamedEvent) and event.rollover is None
+                return added and lengths == _lengths(cast(ColumnDataSource, event.model))
+        return False
+
+
+def _lengths(source: ColumnDataSource) -> dict[str, int]:
+    return {name: len(column) for name, column in cast(Any, source).data.items()}
