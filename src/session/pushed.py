@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from bokeh.document.events import ColumnDataChangedEvent, ColumnsStreamedEvent, RootAddedEvent, RootRemovedEvent
+from bokeh.document.events import (
+    ColumnDataChangedEvent,
+    ColumnsStreamedEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+    RootRemovedEvent,
+)
 from bokeh.models.sources import ColumnDataSource
+
+from .plain import PLAIN
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -55,10 +63,14 @@ class Pushed:
         """
         match event:
             case RootAddedEvent():
+                self._lengths.clear()  # what has been outside may have been changed there
                 if self._roots is not None:
                     self._roots.add(str(event.model.id))
             case RootRemovedEvent():
                 return self._roots is not None and str(event.model.id) not in self._roots
+            case ModelChangedEvent():
+                if self._lengths and type(event.new) not in PLAIN:
+                    self._lengths.clear()  # so may what this brings in; or it is the data of a source
             case ColumnsStreamedEvent() | ColumnDataChangedEvent():
                 lengths = self._lengths.pop(str(event.model.id), None)
                 added = isinstance(event, ColumnsStreamedEvent) and event.rollover is None

@@ -760,3 +760,32 @@ def test_no_ok_is_believed_to_a_change_with_a_model_that_an_outage_may_have_take
         assert [request.ask for request in script.posted[asked:]] == [Ask.PULL]
         script.answer(theirs)
         assert request.done
+
+
+@pytest.mark.parametrize("between", ["data", "detached", "pull", "server"])
+def test_rows_are_sent_that_make_a_source_as_long_as_it_was_when_it_was_pushed(between: str) -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    source = script.source
+    match between:
+        case "data":
+            source.data = {"x": [], "y": []}
+        case "detached":
+            script.document.remove_root(source)
+            source.data = {"x": [], "y": []}
+            script.document.add_root(source)
+        case "pull":
+            theirs = script.contents()
+            (root,) = (root for root in theirs.content["doc"]["roots"] if root["id"] == source.id)
+            root["attributes"]["data"]["entries"] = [["x", []], ["y", []]]
+            script.engine.handle(Answered((script.engine.pull(),), theirs))
+            source = cast(ColumnDataSource, script.document.roots[0])
+        case _:
+            empty = {"type": "map", "entries": [["x", []], ["y", []]]}
+            script.receive({"kind": "ModelChanged", "model": {"id": source.id}, "attr": "data", "new": empty})
+    assert source.data == {"x": [], "y": []}
+    posted = len(script.posted)
+    source.stream({"x": [7], "y": [7]})
+    assert [str(request.change) for request in script.posted[posted:]] == [
+        f"ColumnDataSource(id={source.id!r}).data streamed"
+    ]
