@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 from unittest.mock import Mock
@@ -378,11 +379,15 @@ def _latest_patch(script: Scripted) -> Request:
     return [request for request in script.posted if request.ask is Ask.PATCH][-1]
 
 
-def _raising(attr: str, old: object, new: object) -> None:
-    raise RuntimeError("handler")
+def _raising(error: type[BaseException]) -> Callable[[str, object, object], None]:
+    def handler(attr: str, old: object, new: object) -> None:
+        raise error("handler")
+
+    return handler
 
 
-def test_a_handler_that_raises_keeps_nothing_else_from_being_taken_over() -> None:
+@pytest.mark.parametrize("error", [RuntimeError, CancelledError])
+def test_a_handler_that_raises_keeps_nothing_else_from_being_taken_over(error: type[BaseException]) -> None:
     script = pushed()
     script.slider.value = 2
 
@@ -392,7 +397,7 @@ def test_a_handler_that_raises_keeps_nothing_else_from_being_taken_over() -> Non
 
     answer = server_with(script, edit)
     for attr in ("start", "title"):
-        script.slider.on_change(attr, _raising)
+        script.slider.on_change(attr, _raising(error))
     settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
     settle(script, pulls(script)[0], answer)
     slider: Any = script.slider
@@ -401,13 +406,14 @@ def test_a_handler_that_raises_keeps_nothing_else_from_being_taken_over() -> Non
     assert [type(trouble) for trouble in script.troubles] == [PatchRejected, ApplyError, ApplyError]
 
 
-def test_a_handler_that_raises_keeps_nothing_from_being_set_to_its_default() -> None:
+@pytest.mark.parametrize("error", [RuntimeError, CancelledError])
+def test_a_handler_that_raises_keeps_nothing_from_being_set_to_its_default(error: type[BaseException]) -> None:
     script = pushed()
     script.slider.update(step=0.5, title="ours")
     for request in script.posted[1:]:
         settle(script, request)
     for attr in ("step", "title"):
-        script.slider.on_change(attr, _raising)
+        script.slider.on_change(attr, _raising(error))
     script.slider.value = 2
     answer = script.contents()
     attributes = answer.content["doc"]["roots"][1]["attributes"]
@@ -438,7 +444,7 @@ def test_a_handler_is_not_told_of_what_is_asked_for_and_found_to_be_as_it_was() 
 
 def test_what_comes_behind_a_change_whose_handler_raises_is_asked_for() -> None:
     script = pushed()
-    script.slider.on_change("value", _raising)
+    script.slider.on_change("value", _raising(RuntimeError))
     script.receive(changed(script, "value", 5), changed(script, "end", 8))
     (pull,) = pulls(script)
 
