@@ -6,6 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.core.serialization import DeserializationError, Deserializer
@@ -56,11 +57,38 @@ class Applier:
         on_trouble: Callable[[Exception], None],
     ) -> None:
         self.handled = 0
+        self._thread = 0  # that takes up a message just now
         self._acquaintance = acquaintance
         self._conflicts = conflicts
         self._departures = departures
         self._holding = holding
         self._on_trouble = on_trouble
+
+    def begin(self, number: int) -> int:
+        """Take up a message of changes, which counts as handled from then on.
+
+        Args:
+            number: Its number.
+
+        Returns:
+            What has to be given back with `end`.
+        """
+        before, self._thread = self._thread, get_ident()
+        self.handled = number
+        return before
+
+    def end(self, before: int) -> None:
+        """Have done with a message. A handler of the one before may have made the call in which it was taken up.
+
+        Args:
+            before: What `begin` gave.
+        """
+        self._thread = before
+
+    @property
+    def seen(self) -> int:
+        """The number of the last message of which the calling thread has seen all. Another may be applying one yet."""
+        return self.handled - (self._thread not in (0, get_ident()))
 
     def receive(self, document: Document, message: PatchDoc, number: int) -> bool:
         """Apply those changes of a message from the server that count.

@@ -391,7 +391,7 @@ class SyncEngine:
         if self._threads.are_pushed(event, token) or self._acquaintance.is_about_stranger(event):
             return
         change, implied, encoded = self._encode(event)
-        made_after = self._holding.made_after(self._applier.handled)
+        made_after = self._holding.made_after(self._applier.seen)
         if self._comeback.untold is not None:
             made_after = min(made_after, self._comeback.untold - 1)
         if self._overwritten is not None:
@@ -510,14 +510,17 @@ class SyncEngine:
             self._conflicts.doubt_everything()
             self._reread_doubts()
             return
-        self._applier.handled = number
-        document = self._followed
-        if document is None:
-            return  # before the first pull: what it changed is part of the document that is pulled
-        if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
-            return
-        ask = self._applier.receive(document, message, number)
-        self._recognition.received(document, message.content)
+        before = self._applier.begin(number)
+        try:
+            document = self._followed
+            if document is None:
+                return  # before the first pull: what it changed is part of the document that is pulled
+            if self._echoes and next(iter(self._echoes.values())).swallows(message.content):
+                return
+            ask = self._applier.receive(document, message, number)
+            self._recognition.received(document, message.content)
+        finally:
+            self._applier.end(before)
         if ask:
             self._reread_doubts()
 

@@ -936,3 +936,21 @@ def test_what_the_server_had_before_a_change_is_what_had_arrived_when_it_was_sen
     conflicts.changed(change)
     conflicts.preceded(VALUE, Before(1, ()), 3)
     assert (change.before is not None) is known
+
+
+def test_what_another_thread_changes_while_a_message_is_applied_was_made_before_it() -> None:
+    """It may refer to what the message takes out, and the server drops it then."""
+    script = pushed()
+
+    def change_elsewhere(attr: str, old: object, new: object) -> None:
+        thread = threading.Thread(target=setattr, args=[script.slider, "value", 3])
+        thread.start()
+        thread.join()
+        script.slider.end = 8
+
+    script.slider.on_change("title", change_elsewhere)
+    event = {"kind": "ModelChanged", "model": {"id": script.slider.id}, "attr": "title", "new": "theirs"}
+    script.receive(event)
+    script.slider.value = 4
+    made_after = {str(request.change): request.made_after for request in script.posted[1:]}
+    assert [request.made_after for request in script.posted[1:]] == [0, 1, 1], made_after
