@@ -47,6 +47,7 @@ class Departures:
         self._untold = 0  # the number of the last change that was not applied here and may have removed anything
         self._missing: dict[str, int] = {}  # the models here that the server may have no more, by the change's number
         self._lacking: set[Request] = set()  # the changes under way that refer to one
+        self._placing: Request | None = None  # the last change that gives models a place, and may take others out
         self._placed_anew: set[str] = set()  # the models that changes of ours have given a place by a reference
         self._unclear = False
 
@@ -81,6 +82,7 @@ class Departures:
         if len(self._placed_anew) > 2 * len(document.models) + _FEW:
             # Another thread may take some out meanwhile.
             self._placed_anew = {name for name in tuple(self._placed_anew) if cast(Any, name) in document.models}
+        self._placing = request
         event = decoded(request.content)
         value = event.get("new") if event["kind"] == "ModelChanged" else event["model"]
         self._placed_anew.update(node["id"] for node in objects(value) if len(node) == 1 and "id" in node)
@@ -211,6 +213,9 @@ class Departures:
         """
         events = content.get("events") if isinstance(content, dict) else None
         removing = [event for event in events if _may_remove(document, event)] if isinstance(events, list) else []
+        if removing and self._placing is not None and not self._placing.done:
+            # What was in it at the server, those under way may have taken out here.
+            self.may_have_lost(number)
         places = {place for event in removing if (place := _place(event)) is not None}
         before = {model: _inside({model}) for models in map(partial(_placed, document), places) for model in models}
         try:

@@ -569,3 +569,14 @@ def test_a_container_recovers_while_a_program_goes_on_changing_it(make_world: Ma
     lost = made - (len(there.children) - 2)
     named = [change for error in client.rejections for change in error.changes if change.endswith("children changed")]
     assert lost - 1 <= len(named) <= lost + 1  # the first may have come before the server's change, or after it
+
+
+def test_what_the_server_takes_out_with_a_root_may_have_left_it_here(make_world: MakeWorld) -> None:
+    """A change under way has replaced the children; one before it refers to them, and takes a neighbour with it."""
+    world = make_world(2)
+    world.edit_here(1, Edit("share", 3, 2))
+    world.edit_here(1, Edit("title", 5, 3))
+    world.edit_there(Edit("remove_root", 2))
+    world.edit_here(1, Edit("replace", 2, 1))
+    world.quiet()
+    assert world.peer.document.title == world.clients[1].side.written[0].value
