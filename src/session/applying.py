@@ -88,7 +88,7 @@ class Applier:
     @property
     def seen(self) -> int:
         """The number of the last message of which the calling thread has seen all. Another may be applying one yet."""
-        return self.handled - (self._thread not in (0, get_ident()))
+        return self.handled - (self._thread != 0 and self._thread != get_ident())
 
     def receive(self, document: Document, message: PatchDoc, number: int) -> bool:
         """Apply those changes of a message from the server that count.

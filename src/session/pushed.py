@@ -61,16 +61,17 @@ class Pushed:
         Args:
             event: Any change of the document, whoever has made it.
         """
+        if type(event) is ModelChangedEvent:  # most are
+            if self._lengths and type(event.new) not in PLAIN:
+                self._lengths.clear()  # it is the data of a source; or what comes in may have been changed outside
+            return False
         match event:
             case RootAddedEvent():
-                self._lengths.clear()  # what has been outside may have been changed there
+                self._lengths.clear()
                 if self._roots is not None:
                     self._roots.add(str(event.model.id))
             case RootRemovedEvent():
                 return self._roots is not None and str(event.model.id) not in self._roots
-            case ModelChangedEvent():
-                if self._lengths and type(event.new) not in PLAIN:
-                    self._lengths.clear()  # so may what this brings in; or it is the data of a source
             case ColumnsStreamedEvent() | ColumnDataChangedEvent():
                 lengths = self._lengths.pop(str(event.model.id), None)
                 added = isinstance(event, ColumnsStreamedEvent) and event.rollover is None

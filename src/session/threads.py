@@ -15,6 +15,8 @@ __all__ = ["Threads"]
 
 T = TypeVar("T")
 
+_UNPACKED = (Expr, Field, Value)  # of these, a model gives out what is inside
+
 
 class Threads:
     """The threads that change one document. A change is begun once the document tells of it, and then sent.
@@ -100,6 +102,6 @@ class Threads:
         Args:
             event: The change, which is being sent.
         """
-        if not isinstance(event, ModelChangedEvent) or isinstance(event.new, Value | Field | Expr):
-            return False  # of which the model gives out only what is inside
-        return getattr(event.model, event.attr) is not event.new and not is_letting_go(event.document)
+        if not isinstance(event, ModelChangedEvent) or getattr(event.model, event.attr) is event.new:
+            return False
+        return not (isinstance(event.new, _UNPACKED) or is_letting_go(event.document))
