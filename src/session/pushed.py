@@ -8,6 +8,7 @@ would drop the removal of a root that it has no more, with all that travels with
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
 
 from bokeh.document.events import (
     ColumnDataChangedEvent,
@@ -23,6 +24,7 @@ from .plain import PLAIN
 if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
+    from bokeh.model import Model
 
 __all__ = ["Pushed"]
 
@@ -33,7 +35,7 @@ class Pushed:
     """The roots of the last push, and how many rows its data sources had."""
 
     def __init__(self) -> None:
-        self._roots: set[str] | None = None
+        self._roots: WeakSet[Model] | None = None  # not their ids: a root gets its own only after this has heard of it
         self._lengths: Lengths = {}
 
     def note(self, document: Document) -> bool:
@@ -45,7 +47,7 @@ class Pushed:
         Returns:
             Whether it is as it was the last time.
         """
-        roots = {str(root.id) for root in document.roots}
+        roots = WeakSet(document.roots)
         lengths = {
             str(model.id): _lengths(model) for model in tuple(document.models) if isinstance(model, ColumnDataSource)
         }
@@ -69,9 +71,9 @@ class Pushed:
             case RootAddedEvent():
                 self._lengths.clear()
                 if self._roots is not None:
-                    self._roots.add(str(event.model.id))
+                    self._roots.add(event.model)
             case RootRemovedEvent():
-                return self._roots is not None and str(event.model.id) not in self._roots
+                return self._roots is not None and event.model not in self._roots
             case ColumnsStreamedEvent() | ColumnDataChangedEvent():
                 lengths = self._lengths.pop(str(event.model.id), None)
                 added = isinstance(event, ColumnsStreamedEvent) and event.rollover is None

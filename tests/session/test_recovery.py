@@ -789,3 +789,17 @@ def test_rows_are_sent_that_make_a_source_as_long_as_it_was_when_it_was_pushed(b
     assert [str(request.change) for request in script.posted[posted:]] == [
         f"ColumnDataSource(id={source.id!r}).data streamed"
     ]
+
+
+@pytest.mark.parametrize("whose", ["ours", "the server's"])
+def test_the_removal_of_a_root_that_has_come_after_the_push_is_sent(whose: str) -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    if whose == "ours":
+        script.document.add_root(Div())
+    else:
+        model = {"type": "object", "name": "Div", "id": "p7001", "attributes": {}}
+        script.receive({"kind": "RootAdded", "model": model})
+    root = script.document.roots[-1]
+    script.document.remove_root(root)
+    assert str(script.posted[-1].change) == f"root Div(id={root.id!r}) removed"
