@@ -140,7 +140,7 @@ class Applier:
         if self._departures.missed(document, events, number):
             returning = self._conflicts.coming_back
             for request in self._conflicts.all_unanswered():
-                self._departures.may_be_dropped(request, returning)
+                self._departures.mark(request, returning)
 
     def _leave_out(self, document: Document, events: list[Any], number: int) -> bool:
         """Take those changes of the server out that do not fit what is here, and say whether there are any."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .requests import Group, Request
 
-__all__ = ["Departures", "may_remove", "refers_to_strangers", "without_place"]
+__all__ = ["Departures", "dangling", "may_remove", "refers_to_strangers"]
 
 _FEW = 100  # models of which it is not worth looking whether they can be forgotten
 _NEVER = sys.maxsize  # instead of the number of a change: it is not known of a model that it was taken out
@@ -187,12 +187,15 @@ class Departures:
         """Whether there are models that the server may have no more, here or in changes of ours."""
         return bool(self._missing or self._lacking)
 
-    def may_be_dropped(self, request: Request, returning: Container[str]) -> bool:
-        """Say whether a change refers to a model that the server may have no more, which it then drops with an OK.
+    def mark(self, request: Request, returning: Container[str]) -> bool:
+        """Mark a change that refers to models which the server may have no more: it would drop it with an OK.
 
         Args:
-            request: The request that carries the change. It keeps which they are.
+            request: The request that carries the change.
             returning: The ids of the models that changes under way write out for the server.
+
+        Returns:
+            Whether it refers to any.
         """
         missing = self._missing
         referred, _ = _models_in(decoded(request.content))
@@ -325,7 +328,7 @@ def refers_to_strangers(document: Document, events: list[Any]) -> bool:
     return any(cast(Any, name) not in document.models for name in referred - defined)
 
 
-def without_place(requests: Sequence[Request], there: Container[str]) -> Group:
+def dangling(requests: Sequence[Request], there: Container[str]) -> Group:
     """Give those of some changes that refer to a model which the server has not: it drops them, with an OK.
 
     Args:
@@ -355,4 +358,5 @@ def _models_in(event: Any) -> tuple[set[str], set[str]]:
 
 
 def _refers_to(request: Request, models: set[str]) -> bool:
-    return any(node.get("id") in models for node in objects(decoded(request.content)))
+    referred, defined = _models_in(decoded(request.content))
+    return not models.isdisjoint(referred | defined)

@@ -16,7 +16,7 @@ from bokeh.core.serialization import Deserializer, Serializer
 
 from ..protocol import Buffer
 from .changes import ROOTS, TITLE
-from .departures import without_place
+from .departures import dangling
 from .encoding import to_bokeh
 from .replaying import column_counts, contains, lists, replayed, shows_columns
 from .wire_objects import comparable, decoded
@@ -100,15 +100,15 @@ class Evidence:
             and (request.is_doomed if request.replaces else not self._is_there(request))
         )
 
-    def without_place(self, requests: Sequence[Request]) -> Group:
+    def dangling(self, requests: Sequence[Request]) -> Group:
         """Give those of some changes that refer to a model which the server has not.
 
         Args:
             requests: The changes, which it has not applied, in order.
         """
-        return without_place(requests, self._snapshot.identities)
+        return dangling(requests, self._snapshot.identities)
 
-    def missed(self, requests: Sequence[Request]) -> Group:
+    def worth_naming(self, requests: Sequence[Request]) -> Group:
         """Give those of some changes that the server has dropped which make a difference.
 
         A change of a model that is gone makes none, nor does the removal of a root that is gone.

@@ -64,10 +64,10 @@ class Judge:
             unclear = evidence.unclear(requests[certain:most])
             if unclear:
                 troubles.append(undecided(unclear, reply))
-            gone = evidence.without_place(rest) or (rest if len(rest) == 1 else ())
+            gone = evidence.dangling(rest) or (rest if len(rest) == 1 else ())
             for request in gone:
                 self.disown(request, evidence.document)
-            missed = evidence.missed(gone)
+            missed = evidence.worth_naming(gone)
             if missed:
                 troubles.append(dropped(missed))
         elif (certain := applied(requests, evidence, whole=False, repeating=True)[0]) < most:
@@ -136,18 +136,13 @@ class Judge:
             self.settled(request, applied=True)
             request.settle(reply=reply)
         rest = tuple(request for request in requests if not request.done)
-        self._resume(self._split(rest, requests, reply), requests, self.losses)
-
-    @staticmethod
-    def _split(rest: Group, requests: Group, reply: Reply | None) -> tuple[Group, ...]:
-        """Divide what has to be sent again, so that what fails again is found."""
         some_are_done = len(rest) < len(requests)
-        if len(rest) < 2 or (some_are_done and isinstance(reply, Ok)):
-            return (rest,) if rest else ()  # what was to blame is not among them
-        if some_are_done:
-            return rest[:1], rest[1:]
-        middle = len(rest) // 2
-        return rest[:middle], rest[middle:]
+        groups: tuple[Group, ...]
+        if some_are_done and isinstance(reply, Ok):
+            groups = (rest,) if rest else ()  # what the message was dropped for is not among them
+        else:
+            groups = _split(rest, after_some=some_are_done)
+        self._resume(groups, requests, self.losses)
 
     def settled(self, request: Request, *, applied: bool) -> None:
         """Note the outcome of a request. One of two changes has failed where it is known that the second has not.
@@ -163,3 +158,13 @@ class Judge:
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._blamed.clear()
+
+
+def _split(rest: Group, *, after_some: bool) -> tuple[Group, ...]:
+    """Divide what has to be sent again, so that what fails again is found."""
+    if len(rest) < 2:
+        return (rest,) if rest else ()
+    if after_some:
+        return rest[:1], rest[1:]
+    middle = len(rest) // 2
+    return rest[:middle], rest[middle:]

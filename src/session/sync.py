@@ -68,7 +68,7 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot, config_id
-from .threads import Threads
+from .threads import Threads, is_overtaken
 
 if TYPE_CHECKING:
     from .requests import Change, Encoded
@@ -373,7 +373,7 @@ class SyncEngine:
     def _take_up(self, event: DocumentPatchedEvent) -> None:
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
-        is_pushed = self._pushed.has(event)
+        is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
         if is_pushed or setter is self._applier or self._is_part_of_replacing(event):
             return
         if self._sent_columns.include(event):
@@ -388,7 +388,7 @@ class SyncEngine:
             self._threads.end(token)
 
     def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
-        if self._threads.are_pushed(event, token) or self._acquaintance.is_about_stranger(event):
+        if self._threads.has_pushed(event, token) or self._acquaintance.is_about_stranger(event):
             return
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.seen)
@@ -404,26 +404,26 @@ class SyncEngine:
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         if self._departures.knows_of_any_missing:
             self._departures.left(event.document)
-            if self._departures.may_be_dropped(request, self._conflicts.coming_back):
+            if self._departures.mark(request, self._conflicts.coming_back):
                 request.made_after = -1
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
-            if self._holding.concerns(change.key) or self._threads.have_overtaken(event):
+            if self._holding.concerns(change.key) or is_overtaken(event):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
                 self._conflicts.doubt_everything()
             if may_place(event):
                 self._departures.place(event.document, request)
-            if self._threads.are_pushed(event, token):
+            if self._threads.has_pushed(event, token):
                 self._conflicts.answered(request)
                 return
             self._post(request)
         except BaseException:
             self._conflicts.answered(request)
             raise
-        if self._threads.are_pushed(event, token):
+        if self._threads.has_pushed(event, token):
             self._conflicts.doubt(change.key)
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:

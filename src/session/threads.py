@@ -11,7 +11,7 @@ from bokeh.document.events import ColumnsStreamedEvent, DocumentPatchedEvent, Mo
 from .holding import is_letting_go
 from .turns import Turn
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "is_overtaken"]
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Threads:
                 self._written = begun
                 return written
 
-    def are_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
+    def has_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
         """Let the push of another thread go first, and say whether it has rows that must not be sent once more.
 
         Args:
@@ -93,15 +93,15 @@ class Threads:
             self._writing.run(object)
         return token in self._written and isinstance(event, ColumnsStreamedEvent)
 
-    @staticmethod
-    def have_overtaken(event: DocumentPatchedEvent) -> bool:
-        """Say whether the same has been changed again since a change was made, and that was sent before.
 
-        Bokeh sets a property, calls its handlers and tells of it then. Another thread may come between, or a handler.
+def is_overtaken(event: DocumentPatchedEvent) -> bool:
+    """Say whether the same has been changed again since a change was made, and that was sent before.
 
-        Args:
-            event: The change, which is being sent.
-        """
-        if not isinstance(event, ModelChangedEvent) or getattr(event.model, event.attr) is event.new:
-            return False
-        return not (isinstance(event.new, _UNPACKED) or is_letting_go(event.document))
+    Bokeh sets a property, calls its handlers and tells of it then. Another thread may come between, or a handler.
+
+    Args:
+        event: The change, which is being sent.
+    """
+    if not isinstance(event, ModelChangedEvent) or getattr(event.model, event.attr) is event.new:
+        return False
+    return not (isinstance(event.new, _UNPACKED) or is_letting_go(event.document))

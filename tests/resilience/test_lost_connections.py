@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bokehwire import ConnectionLost
@@ -43,5 +45,25 @@ def test_what_a_document_holds_back_is_named_with_the_loss(
         proxy.drop()
         with pytest.raises(ConnectionLost, match=r"never sent: .*\.text changed"):
             await do(session.wait_for(lambda: False, DEADLINE))
+
+    face.play(scenario)
+
+
+def test_a_round_trip_that_waits_for_what_is_sent_again_meets_the_loss(
+    face: Face, exchange_server: LiveServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has answered it already; the changes before it are lost all the same."""
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=proxy.url(APP))
+        inner: Any = getattr(session, "_session", session)
+
+        def lose(made: int) -> bool:  # the moment at which something is still to be sent again
+            proxy.drop()
+            return inner._loss is not None
+
+        monkeypatch.setattr(inner._engine, "is_answered_up_to", lose)
+        with pytest.raises(ConnectionLost):
+            await do(session.force_roundtrip())
 
     face.play(scenario)

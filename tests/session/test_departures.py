@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -11,7 +10,7 @@ from bokeh.document import Document
 from bokeh.models import Column
 from bokeh.models.widgets import Div
 
-from bokehwire.session.departures import Departures, without_place
+from bokehwire.session.departures import Departures, dangling
 from bokehwire.session.requests import Ask, Request
 
 
@@ -78,7 +77,7 @@ def test_a_change_may_be_dropped_that_refers_to_what_the_server_has_taken_out(
 ) -> None:
     departures = departures_after_a_removal(box, 5)
     request = placing(*names)
-    assert departures.may_be_dropped(request, returning) is dropped
+    assert departures.mark(request, returning) is dropped
     assert request.missing == ({"gone": 5} if dropped else None)
 
 
@@ -92,7 +91,7 @@ def test_a_change_is_doomed_that_was_sent_after_a_model_of_it_had_gone(
 ) -> None:
     departures = departures_after_a_removal(box, 5)
     request = placing("kept", "gone")
-    departures.may_be_dropped(request, ())
+    departures.mark(request, ())
     request.sent_after = sent_after
     assert box.document is not None
     departures.doom(box.document, ["box", "kept", *there])
@@ -103,7 +102,7 @@ def test_a_change_is_doomed_that_was_sent_after_a_model_of_it_had_gone(
 def test_a_change_is_not_doomed_where_a_model_may_have_gone_for_another_reason(box: Column, why: str) -> None:
     departures = departures_after_a_removal(box, 5)
     request = placing("kept", "gone")
-    departures.may_be_dropped(request, ())
+    departures.mark(request, ())
     request.sent_after = 6
     document, gone = box.document, box.children[1]
     assert document is not None
@@ -116,7 +115,7 @@ def test_a_change_is_not_doomed_where_a_model_may_have_gone_for_another_reason(b
             departures.came_back(["gone"])
             later = placing("gone")
             later.sent_after = 7
-            assert departures.may_be_dropped(later, ())
+            assert departures.mark(later, ())
             departures.doom(document, ["box", "kept"])
             assert not later.is_doomed
         case _:
@@ -128,7 +127,7 @@ def test_a_change_is_not_doomed_where_a_model_may_have_gone_for_another_reason(b
 def test_what_the_server_places_again_frees_a_change_that_was_doomed(box: Column) -> None:
     departures = departures_after_a_removal(box, 5)
     request = placing("gone")
-    departures.may_be_dropped(request, ())
+    departures.mark(request, ())
     assert box.document is not None
     departures.doom(box.document, ["box", "kept"])
     assert request.is_doomed
@@ -139,7 +138,7 @@ def test_what_the_server_places_again_frees_a_change_that_was_doomed(box: Column
 def test_changes_that_are_answered_are_forgotten(box: Column) -> None:
     departures = departures_after_a_removal(box, 5)
     request = placing("gone")
-    departures.may_be_dropped(request, ())
+    departures.mark(request, ())
     assert box.document is not None
     departures.found(box.document, ["box", "kept", "gone"])
     assert departures.knows_of_any_missing
@@ -152,5 +151,6 @@ def test_what_refers_to_what_was_dropped_is_dropped_as_well() -> None:
     new = {"type": "object", "name": "Div", "id": "new", "attributes": {}}
     event = {"kind": "ModelChanged", "model": {"id": "box"}, "attr": "children", "new": [{"id": "gone"}, new]}
     bringing = Request(Ask.PATCH, content=msgspec.Raw(msgspec.json.encode(event)))
-    assert without_place([bringing, placing("new"), placing("kept")], ["box", "kept"]) == (bringing, ANY)
-    assert without_place([bringing, placing("new"), placing("kept")], ["box", "kept", "gone"]) == ()
+    behind, other = placing("new"), placing("kept")
+    assert dangling([bringing, behind, other], ["box", "kept"]) == (bringing, behind)
+    assert dangling([bringing, behind, other], ["box", "kept", "gone"]) == ()

@@ -168,14 +168,23 @@ def _forgetful() -> type:
     return Forgetful
 
 
+async def pulled_before_a_removal(
+    face: Face, server: LiveServer, spy: SpyTransport
+) -> tuple[AnySession, Slider, ColumnDataSource, Div]:
+    """A session whose server has taken a root out, which it does not know yet, and its models."""
+    if face.apps is not None and face.kind != "blocking":
+        pytest.skip("without a network, the server runs on the very loop that must not run meanwhile")
+    session = await face.pull(url=server.url("/joined"), transport=spy)
+    _, slider, source, gone = models(session)  # a blocking session looks at what has arrived when it is asked
+    place = face.apps or server
+    place.edit(session.id, lambda document: document.remove_root(model(document, "gone")), "/joined")
+    return session, slider, source, gone
+
+
 def test_an_event_about_a_model_that_is_gone_takes_no_other_with_it(server: LiveServer, face: Face) -> None:
     async def scenario(face: Face) -> None:
         spy = SpyTransport(face.transport)
-        session = await face.pull(url=server.url("/joined"), transport=spy)
-        _, slider, source, gone = models(session)
-        # Seen here only after the changes were made: the asynchronous session's loop does not run meanwhile either.
-        place = face.apps or server
-        place.edit(session.id, lambda document: document.remove_root(model(document, "gone")), "/joined")
+        session, slider, source, gone = await pulled_before_a_removal(face, server, spy)
         with travelling_together(face, spy):
             for value in (1, 2):
                 slider.value = value
@@ -189,8 +198,6 @@ def test_an_event_about_a_model_that_is_gone_takes_no_other_with_it(server: Live
         assert list(source.data["x"])[-4:] == [1, 2, 3, 4]
         assert spy.most_together() >= 5
 
-    if face.apps is not None and face.kind != "blocking":
-        pytest.skip("without a network, the server runs on the very loop that must not run meanwhile")
     face.play(scenario)
 
 
@@ -237,10 +244,7 @@ def test_many_changes_about_a_model_that_is_gone_are_found_at_once_and_a_round_t
 
     async def scenario(face: Face) -> None:
         spy = SpyTransport(face.transport)
-        session = await face.pull(url=server.url("/joined"), transport=spy)
-        _, slider, _, gone = models(session)
-        place = face.apps or server
-        place.edit(session.id, lambda document: document.remove_root(model(document, "gone")), "/joined")
+        session, slider, _, gone = await pulled_before_a_removal(face, server, spy)
         pulls = spy.sent_kinds().count("PULL-DOC-REQ")
         with travelling_together(face, spy):
             for value in range(1, 41):
@@ -250,6 +254,4 @@ def test_many_changes_about_a_model_that_is_gone_are_found_at_once_and_a_round_t
         assert await told(face, server, session) == [*range(1, 41)]
         assert spy.sent_kinds().count("PULL-DOC-REQ") - pulls <= 8
 
-    if face.apps is not None and face.kind != "blocking":
-        pytest.skip("without a network, the server runs on the very loop that must not run meanwhile")
     face.play(scenario)

@@ -36,7 +36,8 @@ def test_a_program_is_told_when_the_sending_has_gone_on(verdict: str) -> None:
     judge, _ = judge_with(order)
     requests = (change("first"),)
     if verdict == "dropped":
-        evidence = Mock(document=Document(), unclear=lambda _: (), without_place=lambda _: (), missed=lambda gone: gone)
+        none = Mock(return_value=())
+        evidence = Mock(document=Document(), unclear=none, dangling=none, worth_naming=lambda gone: gone)
         judge.judge(requests, Ok("s", "r"), evidence, (0, 0))
     elif verdict == "lost":
         judge.judge_lost(requests, (0, 1))
