@@ -19,6 +19,7 @@ from .errors import ConnectionLost
 from .link import Link
 from .outbox import Outbox
 from .reconnecting import Reconnect, may_pass, same_process, worth_another
+from .refusals import in_doubt
 from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reconnected, Request
 
 __all__ = ["Channel"]
@@ -203,11 +204,13 @@ class Channel:
     def drop_changes(self) -> Group:
         """Forget all changes and pushes that are unsent or in doubt, because a push carries them. Any thread may call.
 
+        What is no part of a document, as messages are, stays unless it is in doubt.
+
         Returns:
-            The changes and pushes.
+            The changes and pushes, and what is in doubt.
         """
         dropped = self._outbox.drop_changes()
-        self._kept = 0
+        self._kept = sum(request.size for request in self._outbox.requests())
         return dropped
 
     def give_up(self, failure: Exception | None, changes: tuple[str, ...] = ()) -> None:
@@ -326,10 +329,12 @@ class Channel:
         if self._policy is None or not may_pass(fault) or self._ended is not None:
             self._end(loss)
             return
-        superseded = self._outbox.interrupt()
+        carried, unclear = self._outbox.interrupt()
         self._kept = sum(request.size for request in self._outbox.requests())
-        if superseded:
-            self._deliver(Answered(superseded, None))
+        if carried:
+            self._deliver(Answered(carried, None))
+        for request in unclear:
+            self._deliver(Answered((request,), None, in_doubt((request,))))
         self._settled.set()
         assert self._loop is not None
         if self._outage is None:

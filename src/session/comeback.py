@@ -229,8 +229,9 @@ class Comeback:
         """Push our document into the session that the server has made anew."""
         assert self._recovery is not None
         self._take_note_of_outage(removing=False)
+        unclear: list[Request] = []
         with let_go(document):
-            self._alone(lambda: self._replace_changes(document))
+            self._alone(lambda: self._replace_changes(document, unclear))
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
 
         def note(reply: Reply) -> None:
@@ -241,9 +242,16 @@ class Comeback:
         assert self._starting_over is not None
         self._starting_over.on_answer = note
         self._resume([(self._starting_over,)], (), self._judge.losses)
+        if unclear:
+            self._judge.forsake(tuple(unclear))
 
-    def _replace_changes(self, document: Document) -> None:
-        """Write our document out, and drop what it carries: all changes, also those of another thread meanwhile."""
+    def _replace_changes(self, document: Document, unclear: list[Request]) -> None:
+        """Write our document out, and drop what it carries: all changes, also those of another thread meanwhile.
+
+        Args:
+            document: Our document.
+            unclear: Is given what was under way and is no part of a document, as messages are.
+        """
         assert self._recovery is not None
         self._acquaintance.introduce_anew(document)
         self._recognition.config_id = None
@@ -251,6 +259,9 @@ class Comeback:
         carried: list[Request] = []
         pushes: list[Request] = []
         for dropped in self._recovery.drop_changes():
+            if dropped.ask is Ask.PATCH and dropped.key is None:
+                unclear.append(dropped)
+                continue
             carried += [*dropped.carries] if dropped.ask is Ask.PUSH else [dropped]
             if dropped.ask is Ask.PATCH:
                 self._conflicts.answered(dropped)

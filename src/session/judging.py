@@ -115,6 +115,16 @@ class Judge:
         """
         self._conclude_and_tell(requests, requests, None, *([in_doubt(requests)] if requests else []))
 
+    def forsake(self, messages: Group) -> None:
+        """Name what is no part of a document and may have been sent, since nothing will ever tell what became of it.
+
+        Args:
+            messages: What was in doubt when the connection was lost.
+        """
+        for request in messages:
+            request.settle()
+        self._on_trouble(in_doubt(messages))
+
     def _conclude_and_tell(self, requests: Group, done: Group, reply: Reply | None, *troubles: Exception) -> None:
         try:
             self.conclude(requests, done, reply)

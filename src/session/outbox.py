@@ -175,7 +175,7 @@ class Outbox:
             self._doubted, self._held = group, True
         return group, doubtful
 
-    def interrupt(self) -> Group:
+    def interrupt(self) -> tuple[Group, Group]:
         """Note that the connection was lost; another one may follow.
 
         What was asked is asked again, before anything else, except urgent requests, which are forgotten. Everything
@@ -183,7 +183,8 @@ class Outbox:
         once, with all that came after it; what came before it is part of it.
 
         Returns:
-            The changes that are answered thereby, being part of the push.
+            The changes that are answered thereby, being part of the push; and what was under way before it and is no
+            part of a document, as messages are, so that nobody can tell what has become of it.
         """
         groups = [group for group in self._sent.values() if not group[0].urgent]
         if any(group[0].ask is Ask.PUSH for group in tuple(self._again)):
@@ -204,12 +205,13 @@ class Outbox:
         in_doubt = tuple(request for group in changes for request in group)
         if pushed is None:
             self._doubted, self._held = self._doubted or in_doubt, True
-            return ()
-        superseded = (*self._doubted, *in_doubt)
+            return (), ()
+        carried = tuple(request for request in (*self._doubted, *in_doubt) if request.key is not None)
+        unclear = tuple(request for request in (*self._doubted, *in_doubt) if request.key is None)
         (push, *_) = groups[pushed]
-        push.carries = (*superseded, *push.carries)
+        push.carries = (*carried, *push.carries)
         self._doubted, self._held = (), False
-        return superseded
+        return carried, unclear
 
     def hold(self) -> None:
         """Have everything but urgent requests wait for `resume`: what a push was made for may be no more."""
@@ -238,11 +240,13 @@ class Outbox:
     def drop_changes(self) -> Group:
         """Forget all changes and pushes of the document, because a push carries them. Any thread may call.
 
+        What is no part of a document, as messages are, stays; but not what may have been sent.
+
         Returns:
-            The changes and pushes, oldest first.
+            The changes and pushes, and what may have been sent, oldest first.
         """
-        again = _take_changes(self._again, lambda group: group[0].ask)
-        posted = _take_changes(self._posted, lambda request: request.ask)
+        again = _take_changes(self._again, lambda group: group[0])
+        posted = _take_changes(self._posted, lambda request: request)
         doubted, self._doubted = self._doubted, ()
         return (*doubted, *(request for group in again for request in group), *posted)
 
@@ -278,13 +282,15 @@ class Outbox:
         return unanswered
 
 
-def _take_changes(waiting: deque[T], ask: Callable[[T], Ask]) -> list[T]:
+def _take_changes(waiting: deque[T], first: Callable[[T], Request]) -> list[T]:
     """Take the changes out of a queue, at whose end another thread may add some meanwhile."""
     taken: list[T] = []
     kept: list[T] = []
     for _ in range(len(waiting)):
         item = waiting.popleft()
-        (taken if ask(item) in (Ask.PATCH, Ask.PUSH) else kept).append(item)
+        request = first(item)
+        is_carried = request.ask is Ask.PUSH or (request.ask is Ask.PATCH and request.key is not None)
+        (taken if is_carried else kept).append(item)
     waiting.extendleft(reversed(kept))
     return taken
 

@@ -35,7 +35,7 @@ def empty(document: Document) -> None:
 
 
 def slider(document: Document) -> None:
-    """A slider, a button and a div named after their kind; callbacks on the server write into the div."""
+    """A slider, a button and a div named after their kind; callbacks write into the div, and a message is the title."""
     control = Slider(name="slider", start=0, end=100, value=1, title="value")
     button = Button(name="button", label="click")
     div = Div(name="div", text="")
@@ -48,6 +48,7 @@ def slider(document: Document) -> None:
 
     control.on_change("value", mirror)
     button.on_click(clicked)
+    document.on_message("title", lambda title: setattr(document, "title", title))
     for root in (control, button, div):
         document.add_root(root)
 

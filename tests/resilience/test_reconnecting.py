@@ -12,6 +12,7 @@ from typing import Any
 import bokeh
 import pytest
 from bokeh.document import Document
+from bokeh.document.events import MessageSentEvent
 from bokeh.models.widgets import Div
 
 from bokehwire import (
@@ -300,16 +301,18 @@ def test_a_server_that_was_restarted_has_lost_the_session(new_session: Any, some
         with ServerProcess() as first, FaultProxy(first.port) as proxy:
             session = await face.pull(url=proxy.url("/slider"), **{**log.options, "reconnect": policy})
             document, slider = session.document, model(session.document, "slider")
+            assert document is not None
             slider.value = 5
             await do(session.force_roundtrip())
             first.kill()
             slider.value = 6
+            document.callbacks.trigger_on_change(MessageSentEvent(document, "title", "told after the restart"))
             with ServerProcess() as second:
                 proxy.retarget(second.port)
                 if new_session == "raise":
                     with pytest.raises(SessionLost, match=r"new one under its id.*\.value changed") as caught:
                         await do(session.wait_for(lambda: False, DEADLINE))
-                    assert len(caught.value.unconfirmed) == 1
+                    assert len(caught.value.unconfirmed) == 2
                     assert not log.returns
                     with pytest.raises(SessionLost):
                         await do(session.force_roundtrip())
@@ -319,6 +322,7 @@ def test_a_server_that_was_restarted_has_lost_the_session(new_session: Any, some
                 slider.value = 7
                 await do(session.force_roundtrip())
                 assert session.document is document
+                assert document.title == "told after the restart"
                 other = await face.pull(session_id=session.id, url=second.url("/slider"))
                 assert contents(other.document) == contents(document)
                 assert not log.errors

@@ -46,3 +46,10 @@ def test_what_is_no_patch_of_a_root_begins_nothing(content: Any) -> None:
     echo = PushEcho(["a"])
     assert echo.swallows(content)
     assert echo.swallows(OTHER)
+
+
+def test_messages_are_no_part_of_what_a_push_overwrites() -> None:
+    message = {"events": [{"kind": "MessageSent", "msg_type": "note", "msg_data": None}]}
+    echo = PushEcho(["a"])
+    assert [echo.swallows(content) for content in (message, ADDED_A, message)] == [False, True, False]
+    assert not PushEcho([]).swallows(message)

@@ -15,6 +15,10 @@ def change(name: str) -> Request:
     return Request(Ask.PATCH, Change((name,), (name, "value"), True, False), msgspec.Raw(f'"{name}"'.encode()))
 
 
+def message(name: str) -> Request:
+    return Request(Ask.PATCH, Change((name,)), msgspec.Raw(f'"{name}"'.encode()))
+
+
 def sent(outbox: Outbox, msgid: str) -> Group:
     group = outbox.take()
     assert group
@@ -34,7 +38,7 @@ def test_changes_that_were_under_way_wait_for_a_decision_and_all_others_with_the
     outbox = outbox_with(first)
     sent(outbox, "1")
     outbox.post(second)
-    assert outbox.interrupt() == ()
+    assert outbox.interrupt() == ((), ())
     assert (outbox.doubted, outbox.take(), outbox.is_held) == ((first,), (), True)
     outbox.resume([(first,)], (first,), 1)
     assert sent(outbox, "2") == (first,)
@@ -63,7 +67,7 @@ def test_a_push_that_was_under_way_is_sent_again_and_carries_what_came_before() 
     outbox = outbox_with(before, push, after)
     for msgid in ("1", "2"):
         sent(outbox, msgid)
-    assert outbox.interrupt() == (before,)
+    assert outbox.interrupt() == ((before,), ())
     outbox.resume([(before,)], (before,), 0)  # decided before the loss, and part of the push now
     assert (sent(outbox, "3"), sent(outbox, "4")) == ((push,), (after,))
     assert outbox.take() == ()
@@ -94,6 +98,32 @@ def test_a_push_can_carry_all_changes() -> None:
     assert list(outbox.requests()) == [pull]
 
 
+def test_a_push_carries_no_messages() -> None:
+    doubted, again, posted = (message(name) for name in ("doubted", "again", "posted"))
+    outbox = outbox_with(doubted)
+    sent(outbox, "1")
+    outbox.interrupt()
+    outbox.resume([(again,)], (doubted,), 0)
+    outbox.post(posted)
+    assert outbox.drop_changes() == ()
+    assert list(outbox.requests()) == [again, posted]
+    outbox.resume((), (), 1)
+    sent(outbox, "2")
+    outbox.interrupt()
+    assert outbox.drop_changes() == (again,)
+    assert list(outbox.requests()) == [posted]
+
+
+def test_nobody_can_tell_what_has_become_of_a_message_before_a_push_that_is_sent_again() -> None:
+    before, push, after = message("before"), Request(Ask.PUSH), message("after")
+    outbox = outbox_with(before, push, after)
+    for msgid in ("1", "2"):
+        sent(outbox, msgid)
+    assert outbox.interrupt() == ((), (before,))
+    assert push.carries == ()
+    assert (sent(outbox, "3"), sent(outbox, "4")) == ((push,), (after,))
+
+
 def test_what_was_in_doubt_stays_in_doubt_at_a_further_loss() -> None:
     first = change("first")
     outbox = outbox_with(first)
@@ -111,7 +141,7 @@ def test_a_push_that_is_sent_again_carries_also_what_was_refused_before() -> Non
     for msgid in ("1", "2"):
         sent(outbox, msgid)
     assert outbox.answered("1", Error("s", "1", "refused", "")) == ((first, second), True)
-    assert outbox.interrupt() == (first, second)
+    assert outbox.interrupt() == ((first, second), ())
     assert (outbox.doubted, outbox.is_held) == ((), False)
     assert sent(outbox, "3") == (push,)
 

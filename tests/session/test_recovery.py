@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from bokeh.document import Document
+from bokeh.document.events import MessageSentEvent
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
@@ -125,6 +126,20 @@ def test_a_change_that_is_posted_while_a_push_into_a_new_session_is_written_is_c
     push = script.start_over()
     assert [request.done for request in script.unsent] == [True]
     assert push.carries == script.unsent
+
+
+def test_a_message_that_was_under_way_before_a_push_into_a_new_session_is_named() -> None:
+    """The document that is pushed does not have it."""
+    script = Scripted(new_session=True)
+    script.answer(Ok("s", "r"))
+    script.slider.value = 2
+    script.document.callbacks.trigger_on_change(MessageSentEvent(script.document, "note", "text"))
+    push = script.start_over()
+    assert [trouble.changes for trouble in script.troubles if isinstance(trouble, ChangesInDoubt)] == [
+        ("message 'note' sent",)
+    ]
+    assert len(push.changes) == 1
+    assert [request.done for request in script.unsent] == [True, True]
 
 
 def test_a_refusal_of_before_a_push_into_a_new_session_is_not_reported_of_later_changes() -> None:
