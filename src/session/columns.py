@@ -12,6 +12,7 @@ held change brings in.
 from __future__ import annotations
 
 from collections.abc import Sized
+from operator import is_
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["SentColumns", "complete_received", "complete_sent", "misfits"]
+__all__ = ["SentColumns", "are_overtaken", "complete_received", "complete_sent", "misfits", "whole"]
 
 _CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
@@ -82,7 +83,7 @@ class SentColumns:
         sent = self._sent.get(key)
         if sent is None:
             return False
-        if _comparable(sent) == _comparable(encode_columns(_whole(event))):
+        if _comparable(sent) == _comparable(encode_columns(whole(event))):
             return True
         self._sent.pop(key, None)  # another thread may have come first
         return False
@@ -106,10 +107,42 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
         The event itself, or one that is sent in its place.
     """
     if isinstance(event, ColumnDataChangedEvent) and event.cols is not None and event.data is None:
-        return _whole(event)
+        return whole(event)
     if isinstance(event, ColumnsPatchedEvent) and not is_letting_go(event.document):  # the arrays may be others by now
         return _as_stored(event)
     return event
+
+
+def are_overtaken(event: DocumentPatchedEvent) -> bool:
+    """Say whether something else has been done to the columns since rows were streamed to them or values patched.
+
+    Bokeh does it, calls the handlers of the source and tells of it then, as with any value: what a handler or another
+    thread has done meanwhile may have been told before.
+
+    Args:
+        event: Any change of a document, of which it is just told.
+    """
+    if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent) or is_letting_go(event.document):
+        return False
+    columns: Any = getattr(event.model, event.attr)
+    if isinstance(event, ColumnsStreamedEvent):
+        return not all(_ends_with(columns.get(name), rows, event.rollover) for name, rows in event.data.items())
+    return not all(_holds(columns.get(name), *patch) for name, patches in event.patches.items() for patch in patches)
+
+
+def _ends_with(column: Any, rows: Any, rollover: int | None) -> bool:
+    """Say whether rows are the last of a column; where that is not plain to see, they are taken to be."""
+    if type(column) is list and type(rows) is list:
+        count = len(rows) if rollover is None else min(len(rows), rollover)
+        return count == 0 or (len(column) >= count and all(map(is_, column[-count:], rows[-count:])))
+    return True
+
+
+def _holds(column: Any, where: Any, what: Any) -> bool:
+    """Say whether a value is in a column; where that is not plain to see, it is taken to be."""
+    if type(column) is list and type(where) is int:
+        return where < len(column) and column[where] is what
+    return True
 
 
 def _as_stored(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
@@ -136,15 +169,20 @@ def _converted(value: Any, dtype: np.dtype[Any]) -> Any:
     return array if isinstance(value, np.ndarray) else array.tolist()
 
 
-def _whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent) -> ColumnDataChangedEvent:
-    """Make the event of all columns as they are now."""
+def whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent) -> ColumnDataChangedEvent:
+    """Make of a change of columns one of all of them, as they are now.
+
+    Args:
+        event: The change.
+    """
     return ColumnDataChangedEvent(event.document, event.model, event.attr, setter=event.setter)
 
 
 def misfits(document: Document, event: Any) -> bool:
-    """Say whether a received patch of columns is about others, or about more rows, than there are here.
+    """Say whether a received patch of columns is about others, about more rows or other values than there can be here.
 
-    A server that holds has told of neither the rows nor the columns that came after them; a pull has brought both.
+    A server that holds has told of neither the rows nor the columns that came after them; a pull has brought both. And
+    columns that were just replaced here may be arrays, which do not hold everything.
 
     Args:
         document: The document the change is for.
@@ -167,15 +205,30 @@ def misfits(document: Document, event: Any) -> bool:
 def _is_beyond(columns: dict[str, Any], entry: Any) -> bool:
     match entry:
         case [str(name), [*patches]] if name in columns:
-            places = [patch[0] for patch in patches if isinstance(patch, list) and patch]
+            patches = [patch for patch in patches if isinstance(patch, list) and len(patch) == 2]
+            places = [patch[0] for patch in patches]
             column = columns[name]
             if not isinstance(column, Sized):
                 return False
+            if isinstance(column, np.ndarray) and not all(_can_hold(column, patch[1]) for patch in patches):
+                return True
             return any(isinstance(place, int) and place >= len(column) for place in places)
         case [str(), [*_]]:
             return True
         case _:
             return False
+
+
+def _can_hold(column: np.ndarray[Any, Any], value: Any) -> bool:
+    """Say whether a value of the wire can be put into an array; one that has a form of its own is not looked into."""
+    if any(isinstance(item, dict) for item in (value if isinstance(value, list) else [value])):
+        return True
+    try:
+        with np.errstate(all="ignore"):
+            np.empty(np.shape(value), column.dtype)[...] = value
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def complete_received(document: Document, content: Any) -> list[Buffer]:

@@ -24,7 +24,7 @@ from bokeh.model.util import visit_value_and_its_immediate_references
 from .changes import key_of_wire_event
 from .holding import is_held
 from .plain import may_hold_models
-from .wire_objects import decoded, objects
+from .wire_objects import COLUMN_EVENTS, decoded, objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -36,7 +36,6 @@ __all__ = ["Departures", "dangling", "may_remove", "refers_to_strangers"]
 
 _FEW = 100  # models of which it is not worth looking whether they can be forgotten
 _NEVER = sys.maxsize  # instead of the number of a change: it is not known of a model that it was taken out
-_COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
 class Departures:
@@ -350,7 +349,7 @@ def _models_in(event: Any) -> tuple[set[str], set[str]]:
     """Give the ids of the models that a change refers to, and of those that it writes out. Columns hold none."""
     referred: set[str] = set()
     defined: set[str] = set()
-    for node in objects(event["model"] if event.get("kind") in _COLUMN_EVENTS else event):
+    for node in objects(event["model"] if event.get("kind") in COLUMN_EVENTS else event):
         identity = node.get("id")
         if isinstance(identity, str):
             (referred if len(node) == 1 else defined).add(identity)

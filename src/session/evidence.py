@@ -19,7 +19,7 @@ from .changes import ROOTS, TITLE
 from .departures import dangling
 from .encoding import to_bokeh
 from .replaying import column_counts, contains, lists, replayed, shows_columns
-from .wire_objects import comparable, decoded
+from .wire_objects import COLUMN_EVENTS, comparable, decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from .rereading import Snapshot
 
 __all__ = ["Evidence", "Told", "applied"]
-
-_DATA_KINDS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 
 
 class Told(NamedTuple):
@@ -142,7 +140,7 @@ class Evidence:
             here = [str(root.id) for root in self.document.roots]
             later = [decoded(request.content) for request in self._after(key, ours)]
             return Told(replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root), _latest)
-        if any(event["kind"] in _DATA_KINDS for event in events):
+        if any(event["kind"] in COLUMN_EVENTS for event in events):
             return self._column_counts(key, ours)
         theirs = comparable(self._server_value(key), self._buffers)
         values = [

@@ -23,6 +23,7 @@ from bokeh.util.serialization import make_globally_unique_id
 from .errors import DuplicateModelId
 from .holding import is_held, is_letting_go
 from .plain import PLAIN
+from .wire_objects import COLUMN_EVENTS
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Acquaintance", "defined_ids", "is_generated", "reachable"]
 
-_DATA_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 _COUNTED = re.compile(r"p\d{4,}")  # Bokeh's counter starts at 1000
 _UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # made by Bokeh as well, or here
 
@@ -135,6 +135,24 @@ class Acquaintance:
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
             self._introduce(document, everything, everything)
         self._untold |= self._new_models(document)
+
+    def introduce_namesakes(self, document: Document, identities: Iterable[str]) -> None:
+        """Make sure of the ids of new models that the document has not told of, if the server means others by them.
+
+        A handler of the change that has brought one in may make the call in which something arrives from the server, or
+        another thread may.
+
+        Args:
+            document: The document.
+            identities: The ids of the models that the server speaks of.
+        """
+        for identity in identities:
+            model = document.models.get_by_id(cast(Any, identity))
+            if model is not None and not self._is_known(model):
+                everything = reachable(document.roots)
+                with suppress(DuplicateModelId):  # raised when the change that brought it in is told
+                    self._introduce(document, everything, everything)
+                return
 
     def shared(self, document: Document) -> set[Model]:
         """Give the models of a document that its server has, too.
@@ -311,6 +329,6 @@ def defined_ids(content: Any) -> frozenset[str]:
         kind = node.get("type")
         if kind == "object" and type(node.get("id")) is str:
             found.add(node["id"])
-        if kind != "ndarray" and node.get("kind") not in _DATA_EVENTS:
+        if kind != "ndarray" and node.get("kind") not in COLUMN_EVENTS:
             stack += [item for item in node.values() if type(item) is dict or type(item) is list]
     return frozenset(found)

@@ -55,13 +55,14 @@ class Pushed:
         self._roots, self._lengths = roots, lengths
         return same
 
-    def has(self, event: DocumentPatchedEvent) -> bool:
+    def has(self, event: DocumentPatchedEvent) -> bool | None:
         """Say whether the last push had a change of which the document tells now.
-
-        Rows that push others out leave as many as there were. Of these it cannot be said.
 
         Args:
             event: Any change of the document, whoever has made it.
+
+        Returns:
+            None where it cannot be said: of rows that push others out, and so leave as many as there were.
         """
         if type(event) is ModelChangedEvent:  # most are
             if self._lengths and type(event.new) not in PLAIN:
@@ -76,8 +77,10 @@ class Pushed:
                 return self._roots is not None and event.model not in self._roots
             case ColumnsStreamedEvent() | ColumnDataChangedEvent():
                 lengths = self._lengths.pop(str(event.model.id), None)
-                added = isinstance(event, ColumnsStreamedEvent) and event.rollover is None
-                return added and lengths == _lengths(cast(ColumnDataSource, event.model))
+                source = cast(ColumnDataSource, event.model)
+                if not isinstance(event, ColumnsStreamedEvent) or lengths is None or lengths != _lengths(source):
+                    return False
+                return True if event.rollover is None or max(lengths.values(), default=0) < event.rollover else None
         return False
 
 

@@ -11,12 +11,14 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import (
+    ColumnsPatchedEvent,
+    ColumnsStreamedEvent,
     DocumentChangedEvent,
     DocumentPatchedEvent,
     RootAddedEvent,
@@ -31,7 +33,7 @@ from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
 from .changes import classify, may_place, replaced, take_back
-from .columns import SentColumns, complete_sent
+from .columns import SentColumns, are_overtaken, complete_sent, whole
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -284,6 +286,8 @@ class SyncEngine:
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
             self._acquaintance.introduce_held(self._followed)
+            if isinstance(inbound, Answered) and isinstance(inbound.reply, PullDocReply):
+                self._acquaintance.introduce_namesakes(self._followed, [model.id for model in self._followed.models])
         match inbound:
             case Patched(message=message, number=number):
                 self._receive(message, number)
@@ -381,6 +385,8 @@ class SyncEngine:
         if self._late is not None:
             self._late.add(event)
             return
+        if is_pushed is None or are_overtaken(event):
+            event = whole(cast(ColumnsStreamedEvent | ColumnsPatchedEvent, event))
         token = self._threads.begin()
         try:
             self._send(event, before, token)
@@ -390,6 +396,16 @@ class SyncEngine:
     def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
         if self._threads.has_pushed(event, token) or self._acquaintance.is_about_stranger(event):
             return
+        places = may_place(event)
+        try:
+            self._threads.in_order(lambda: self._write_and_post(event, before, token, places=places), places=places)
+        except DuplicateModelId:
+            take_back(event, self._applier)  # here, since it has handlers called
+            raise
+
+    def _write_and_post(
+        self, event: DocumentPatchedEvent, before: Before | None, token: object, *, places: bool
+    ) -> None:
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.seen)
         if self._comeback.untold is not None:
@@ -414,7 +430,7 @@ class SyncEngine:
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
                 self._conflicts.doubt_everything()
-            if may_place(event):
+            if places:
                 self._departures.place(event.document, request)
             if self._threads.has_pushed(event, token):
                 self._conflicts.answered(request)
@@ -438,8 +454,6 @@ class SyncEngine:
             change = classify(event)
             self._conflicts.doubt(change.key)
             self._reread_doubts()
-            if isinstance(error, DuplicateModelId):
-                take_back(event, self._applier)
             if isinstance(error, SerializationError | DuplicateModelId):
                 raise
             text = f"{change} cannot be written as JSON, and the server's value takes its place: "

@@ -27,6 +27,7 @@ class Threads:
 
     def __init__(self) -> None:
         self._writing = Turn()  # of a push
+        self._placing = Turn()  # of changes that may bring models in
         self._begun: set[object] = set()  # the changes that threads are about to send
         self._written: set[object] = set()  # those of them that the last push has
 
@@ -81,6 +82,23 @@ class Threads:
             if begun >= self._begun.copy():
                 self._written = begun
                 return written
+
+    def in_order(self, post: Callable[[], None], *, places: bool) -> None:
+        """Write and post a change of models that the server has by then.
+
+        Those that a change brings in count as known as soon as it is being written. What another thread changes of one
+        of them must not be posted before.
+
+        Args:
+            post: Does it, and has nothing called that is not ours.
+            places: Whether the change may bring models in.
+        """
+        if places:
+            self._placing.run(post)
+            return
+        if self._placing.is_anothers:
+            self._placing.run(object)
+        post()
 
     def has_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
         """Let the push of another thread go first, and say whether it has rows that must not be sent once more.

@@ -10,8 +10,12 @@ from typing import Any
 import msgspec
 
 from ..protocol import Buffer
+from .plain import PLAIN
 
-__all__ = ["comparable", "decoded", "objects", "placed"]
+__all__ = ["COLUMN_EVENTS", "comparable", "decoded", "named", "objects", "placed"]
+
+COLUMN_EVENTS = frozenset({"ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched"})
+"""The kinds of changes of columns, which hold no models."""
 
 
 def decoded(content: msgspec.Raw) -> Any:
@@ -53,6 +57,21 @@ def placed(event: Any) -> frozenset[str]:
         return frozenset()
     value = event.get("model") if event.get("kind") == "RootAdded" else event.get("new")
     return frozenset(node["id"] for node in objects(value) if isinstance(node.get("id"), str))
+
+
+def named(events: Iterable[Any]) -> Iterator[str]:
+    """Give the ids of all models of which changes speak.
+
+    Args:
+        events: Elements of a PATCH-DOC's "events", which may be malformed.
+    """
+    for event in events:
+        node = event
+        if type(event) is dict and (type(event.get("new", ...)) in PLAIN or event.get("kind") in COLUMN_EVENTS):
+            node = event.get("model")  # most changes hold no other
+        for model in objects(node):
+            if isinstance(identity := model.get("id"), str):
+                yield identity
 
 
 def comparable(value: Any, buffers: Iterable[Buffer]) -> Any:

@@ -13,7 +13,7 @@ from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
 from bokehwire import push_session
-from bokehwire.session import encoding
+from bokehwire.session import encoding, turns
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
@@ -86,6 +86,37 @@ def test_rows_of_one_thread_are_not_sent_behind_a_push_of_another_that_has_them(
         model(document, "source").stream({"x": [7]})
         session.force_roundtrip()
         assert server.edit(session.id, contents, "/slider") == contents(document) == ([0], [0, 7])
+
+
+def test_a_change_of_a_model_that_another_thread_is_just_bringing_in(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as known as soon as it is written out; the server refuses what it hears of it before."""
+    document = made()
+    document.add_root(column := Column())
+    child = Slider(start=0, end=9, value=0)
+    thread = threading.Thread(target=setattr, args=[child, "value", 7])
+    encode_event = encoding.encode_event
+
+    def encode(*args: Any) -> Any:
+        encoded = encode_event(*args)
+        if thread.ident is None:
+            thread.start()
+            while thread.is_alive() and thread.ident not in turns._waiting:
+                thread.join(0.001)
+        return encoded
+
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        monkeypatch.setattr(encoding, "encode_event", encode)
+        column.children = [child]
+        thread.join(DEADLINE)
+        session.force_roundtrip()
+        there = server.edit(session.id, lambda there: [slider.value for slider in column_of(there).children], "/slider")
+        assert there == [7]
+
+
+def column_of(document: Document) -> Any:
+    return next(root for root in document.roots if isinstance(root, Column))
 
 
 def test_a_model_that_one_thread_brings_in_while_another_applies_changes(server: LiveServer, blocking: Face) -> None:
@@ -226,10 +257,14 @@ def test_a_change_of_a_model_that_another_thread_takes_out_meanwhile(server: Liv
         assert contents(document) == ([3], [0, 7])
 
 
-def test_rows_of_which_a_document_tells_after_a_push_that_has_them(server: LiveServer, blocking: Face) -> None:
+@pytest.mark.parametrize("rollover", [None, 3, 2])
+def test_rows_of_which_a_document_tells_after_a_push_that_has_them(
+    rollover: int | None, server: LiveServer, blocking: Face
+) -> None:
     """A handler of the source takes its time, and the session has not heard of the rows when the push is written."""
     document = made()
     source = model(document, "source")
+    source.data = {"x": [1, 2]}
     inside, go_on = threading.Event(), threading.Event()
 
     def wait(attr: str, old: object, new: object) -> None:
@@ -238,7 +273,7 @@ def test_rows_of_which_a_document_tells_after_a_push_that_has_them(server: LiveS
 
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         source.on_change("data", wait)
-        thread = threading.Thread(target=source.stream, args=[{"x": [7]}])
+        thread = threading.Thread(target=source.stream, args=[{"x": [7]}, rollover])
         thread.start()
         assert inside.wait(DEADLINE)
         session.push()
@@ -246,7 +281,8 @@ def test_rows_of_which_a_document_tells_after_a_push_that_has_them(server: LiveS
         thread.join(DEADLINE)
         source.stream({"x": [8]})
         session.force_roundtrip()
-        assert server.edit(session.id, contents, "/slider") == contents(document) == ([0], [0, 7, 8])
+        rows = [2, 7, 8] if rollover == 2 else [1, 2, 7, 8]
+        assert server.edit(session.id, contents, "/slider") == contents(document) == ([0], rows)
 
 
 def test_the_removal_of_a_root_of_which_a_document_tells_after_a_push_without_it(

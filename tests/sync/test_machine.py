@@ -30,10 +30,14 @@ class Machine(RuleBasedStateMachine):
         reactions=FLAGS,
         answers=FLAGS,
         server_holds=st.sampled_from([False, False, True]),
+        pushes=st.sampled_from([False, False, True]),
     )
-    def begin(self, clients: int, figure: bool, reactions: bool, answers: bool, server_holds: bool) -> None:
+    def begin(
+        self, clients: int, figure: bool, reactions: bool, answers: bool, server_holds: bool, pushes: bool
+    ) -> None:
         self.world = World(clients, figure=figure, reactions=reactions, answers=answers)
         self.server_holds = server_holds
+        self.pushes = pushes  # not in every run: all models have gone once then, and less can be checked
 
     def leaves_out(self, edit: Edit) -> bool:
         """Whether a change is one that no client can bring across (specs/sync.md)."""
@@ -72,6 +76,34 @@ class Machine(RuleBasedStateMachine):
             self.world.deliver_there(number, forth)
             self.world.turn()
 
+    @rule(
+        number=CLIENTS,
+        edit=edits("poison"),
+        within=edits("poison"),
+        other=st.sampled_from(["edit", "push", "pull", "receive"]),
+        forth=FRAMES,
+        back=FRAMES,
+    )
+    def edit_here_while(self, number: int, edit: Edit, within: Edit, other: str, forth: int, back: int) -> None:
+        """A handler, or another thread, does something before the session is told of a change."""
+
+        def meanwhile() -> None:
+            match other:
+                case "edit":
+                    self.edit_here(number, within)
+                case "push" if self.pushes:
+                    self.world.push(number)
+                case "pull":
+                    self.world.pull(number)
+                case "receive":
+                    self.edit_there(within)
+            self.world.deliver_there(number, forth)
+            self.world.deliver_here(number, back)
+            self.world.settle()
+
+        if not self.leaves_out(edit) and not self.leaves_out(within):
+            self.world.edit_here_while(number, edit, meanwhile)
+
     @precondition(lambda self: self.server_holds)
     @rule(policy=st.sampled_from(["combine", "collect"]))
     def hold_there(self, policy: Any) -> None:
@@ -105,6 +137,11 @@ class Machine(RuleBasedStateMachine):
     @rule(number=CLIENTS)
     def pull(self, number: int) -> None:
         self.world.pull(number)
+
+    @precondition(lambda self: self.pushes)
+    @rule(number=CLIENTS)
+    def push(self, number: int) -> None:
+        self.world.push(number)
 
     @rule(number=CLIENTS, policy=st.sampled_from(["combine", "collect"]))
     def hold(self, number: int, policy: Any) -> None:

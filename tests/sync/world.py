@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from bokeh import __version__
 from bokeh.document import Document
-from bokeh.document.events import ColumnsStreamedEvent, ModelChangedEvent, TitleChangedEvent
+from bokeh.document.events import (
+    ColumnDataChangedEvent,
+    ColumnsStreamedEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+    RootRemovedEvent,
+    TitleChangedEvent,
+)
 from bokeh.events import ButtonClick
 from bokeh.model import Model
 from bokeh.models import Column
@@ -29,6 +38,8 @@ from .peer import Peer
 
 __all__ = ["Client", "World"]
 
+# What a handler can be told of, of the models that edits are about.
+_OBSERVED = ("children", "data", "icon", "icon_name", "label", "name", "source", "styles", "tags", "text", "value")
 _WRITTEN_ONCE = ("text", "label", "icon_name")
 # Bokeh 3.9 forgets what it has to tell the other clients when the message of a client fails (specs/sync.md).
 WITHHOLDS = __version__.startswith("3.9.")
@@ -46,6 +57,8 @@ class Client:
         )
         self.known: dict[str, Model] = {}
         self.heard: Counter[str] = Counter()
+        self.has_pushed = False
+        self._is_inside = False  # a change of which the session has not been told
         self._world = world
         self._reacts = reacts
         self._pulls = 0  # under way
@@ -89,8 +102,8 @@ class Client:
 
     def watch(self) -> None:
         """Follow the models there are now, and look whether any has become another object."""
-        if self._pulls or self.document.callbacks.hold_value is not None:
-            return  # new objects are expected; what is held has not been given ids of its own yet
+        if self._pulls or self._is_inside or self.document.callbacks.hold_value is not None:
+            return  # new objects are expected; what is held, or not told yet, has not been given ids of its own
         present = {str(model.id): model for model in self.document.models}
         for identity, model in present.items():
             known = self.known.get(identity)
@@ -116,6 +129,17 @@ class Client:
         self._pulls += 1
         self.call(pull())
 
+    def push(self) -> None:
+        """Overwrite the server's document with the client's own."""
+
+        async def push() -> None:
+            # What the document has by now is part of the push, whatever becomes of the changes that made it so.
+            self.side.written[:] = [written for written in self.side.written if written.what == "note"]
+            await self.session.push(self.document)
+
+        self.has_pushed = True
+        self.call(push())
+
     def _react_to(self, div: Div) -> None:
         def answer(attr: str, old: str, new: str) -> None:
             if not new.startswith(self.side.label):
@@ -129,6 +153,26 @@ class Client:
         edit.apply(self.document, self.side)
         if self.document.callbacks.hold_value is not None:
             del self.side.written[written:]  # may be combined with later ones
+
+    @contextmanager
+    def interposing(self, meanwhile: Callable[[], None]) -> Iterator[None]:
+        """Do something once a property is set, and before the session is told of it: a handler, or another thread."""
+        waiting = [meanwhile]
+
+        def handler(attr: str, old: object, new: object) -> None:
+            if waiting:
+                before, self._is_inside = self._is_inside, True
+                waiting.pop()()
+                self._is_inside = before
+
+        observed = [(model, attr) for model in self.document.models for attr in _OBSERVED if attr in model.properties()]
+        for model, attr in observed:
+            model.on_change(attr, handler)
+        try:
+            yield
+        finally:
+            for model, attr in observed:
+                model.remove_on_change(attr, handler)
 
     def _accept(self, link: Link) -> None:
         self.link = link
@@ -160,6 +204,7 @@ class World:
         self.applied: Counter[tuple[str, str]] = Counter()
         self.clicks = 0
         self._writers: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
+        self._observed: WeakSet[Model] = WeakSet()  # the models at whose changes the server's callbacks do something
         self._server_held = False
         self._reactions = reactions
         document = self._served = Document()
@@ -177,6 +222,20 @@ class World:
         """Have a client's program change its document."""
         self._client(number).edit(edit)
         self._look()
+
+    def edit_here_while(self, number: int, edit: Edit, meanwhile: Callable[[], None]) -> None:
+        """Have a client's program change its document, and something else happen before the session is told of it."""
+        client = self._client(number)
+        before = client.side.written.copy()
+        try:
+            with client.interposing(meanwhile):
+                self.edit_here(number, edit)
+        except RuntimeError as error:
+            # Bokeh's containers cannot stand that they are replaced by a handler that is told of a change in them.
+            if "changed size during iteration" not in str(error):
+                raise
+        # Rows may be told of together with what was done to them meanwhile, or be replaced by it.
+        client.side.written[:] = [item for item in client.side.written if item in before or item.what != "x"]
 
     def edit_there(self, edit: Edit) -> None:
         """Have a callback of the server's application change its document."""
@@ -200,6 +259,9 @@ class World:
 
     def pull(self, number: int) -> None:
         self._client(number).pull()
+
+    def push(self, number: int) -> None:
+        self._client(number).push()
 
     def round_trip(self, number: int) -> None:
         client = self._client(number)
@@ -253,8 +315,14 @@ class World:
             self._check_errors(client)
             self._check_equal(client, theirs)
             self._check_heard(client)
-        twice = {change: count for change, count in self.applied.items() if count > 1}
+        twice = {
+            change: count for change, count in self.applied.items() if count > 1 and not self._may_recur(change[0])
+        }
         assert not twice, f"applied more than once on the server: {twice}"
+
+    def _may_recur(self, what: str) -> bool:
+        """Whether a push may have overwritten what was applied, so that it is sent again, or have brought a title."""
+        return what != "note" and any(client.has_pushed for client in self.clients)
 
     def close(self) -> None:
         """End every session, and check that nothing is left over."""
@@ -312,6 +380,8 @@ class World:
         assert not missing - client.named, f"{missing - client.named} were lost, and only {client.named} named"
         about = {written.name for written in client.side.written}
         named = Counter({name: count for name, count in client.named_for_certain.items() if name in about})
+        if any(other.has_pushed for other in self.clients if other is not client):
+            return  # what was applied may be overwritten again, and then it is lost
         strange = named - missing - unclear - poisoned
         assert not strange, f"{strange} were applied, and yet named"
 
@@ -321,7 +391,7 @@ class World:
         return bool(self._writers[identity, written.what] - {client.side.label})
 
     def _has_gone(self, model: Model | None) -> bool:
-        return model is not None and str(model.id) in self.gone_once
+        return model is not None and (model.document is None or str(model.id) in self.gone_once)
 
     def _check_equal(self, client: Client, theirs: Contents) -> None:
         if theirs != contents(client.document, defaults=False):
@@ -345,7 +415,13 @@ class World:
     def _install_callbacks(self, document: Document) -> None:
         document.on_change(self._applied)
         document.on_message("note", self._received)
+        self._observe(document)
+
+    def _observe(self, document: Document) -> None:
         for model in models_of(document):
+            if model in self._observed:
+                continue
+            self._observed.add(model)
             match model:
                 case Div():
                     self._install_on_div(model)
@@ -368,6 +444,13 @@ class World:
                 self.applied["title", event.title] += 1
             case ColumnsStreamedEvent():
                 self.applied.update(("x", str(value)) for value in event.data["x"])
+            case ColumnDataChangedEvent() | ModelChangedEvent(attr="data"):
+                columns: Any = event.model  # which may have rows that were never sent as such
+                self.applied |= Counter({("x", str(value)): 1 for value in columns.data.get("x", ())})
+            case RootRemovedEvent():
+                self.gone_once.update(str(model.id) for model in event.model.references())  # as in a push
+            case RootAddedEvent():
+                self._observe(event.document)  # of a push, every model is another object
 
     def _install_on_div(self, div: Div) -> None:
         def changed(attr: str, old: str, new: str) -> None:
