@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from bokehwire import ConnectError, ConnectionLost, PendingLimitExceeded, Reconnect
+from bokehwire import ChangesInDoubt, ConnectError, ConnectionLost, PendingLimitExceeded, Reconnect
 from bokehwire.session.channel import Channel
 from bokehwire.session.link import Link
 from bokehwire.session.outbox import Outbox
@@ -196,19 +196,24 @@ def test_a_session_that_is_given_up_while_another_connection_is_made_leaves_noth
     play(scenario)
 
 
-def test_changes_that_a_push_carries_are_settled_by_a_loss() -> None:
+@pytest.mark.parametrize("carried", [True, False], ids=["change", "message"])
+def test_what_was_under_way_before_a_push_is_settled_by_a_loss(carried: bool) -> None:
     async def scenario() -> None:
         first = Socket()
         network = Network(first, Socket())
         await network.channel.open()
-        change = Request(Ask.PATCH, content=msgspec.Raw(b"{}"))
+        key = ("p1", "value") if carried else None
+        change = Request(Ask.PATCH, Change(("what it is",), key), content=msgspec.Raw(b"{}"))
         for request in (change, pushing()):
             first.written_to.clear()
             network.channel.post(request)
             await first.written_to.wait()
         first.lose()
         await network.until(lambda: "Disconnected" in network.kinds)
-        assert network.delivered[0] == Answered((change,), None)
+        answered = network.delivered[0]
+        assert isinstance(answered, Answered)
+        assert (answered.requests, answered.reply) == ((change,), None)
+        assert isinstance(answered.error, ChangesInDoubt) is not carried
         await network.channel.abandon()
 
     play(scenario)
@@ -352,6 +357,22 @@ def test_what_was_kept_in_one_outage_takes_no_room_in_the_next() -> None:
         second.lose()
         await network.until(lambda: network.kinds.count("Disconnected") == 2)
         assert network.channel.post(patch("offline")) is None
+        assert isinstance(network.channel.post(patch("offline")), PendingLimitExceeded)
+        await network.channel.abandon()
+
+    play(scenario)
+
+
+def test_what_a_push_does_not_carry_goes_on_taking_room() -> None:
+    async def scenario() -> None:
+        first = Socket()
+        network = Network(first, max_pending=10)
+        await network.channel.open()
+        first.lose()
+        await network.until(lambda: "Disconnected" in network.kinds)
+        message = Request(Ask.PATCH, Change(("a message",)), msgspec.Raw(b'"message"'))
+        assert network.channel.post(message) is None
+        assert network.channel.drop_changes() == ()
         assert isinstance(network.channel.post(patch("offline")), PendingLimitExceeded)
         await network.channel.abandon()
 

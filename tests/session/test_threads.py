@@ -257,7 +257,7 @@ def test_a_change_of_a_model_that_another_thread_takes_out_meanwhile(server: Liv
         assert contents(document) == ([3], [0, 7])
 
 
-@pytest.mark.parametrize("rollover", [None, 3, 2])
+@pytest.mark.parametrize("rollover", [None, 4, 3, 2])
 def test_rows_of_which_a_document_tells_after_a_push_that_has_them(
     rollover: int | None, server: LiveServer, blocking: Face
 ) -> None:

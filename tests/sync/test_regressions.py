@@ -580,3 +580,18 @@ def test_what_the_server_takes_out_with_a_root_may_have_left_it_here(make_world:
     world.edit_here(1, Edit("replace", 2, 1))
     world.quiet()
     assert world.peer.document.title == world.clients[1].side.written[0].value
+
+
+def test_a_patch_of_columns_that_have_become_arrays_here(make_world: MakeWorld) -> None:
+    """They do not hold what is patched; the server's columns, which do, are asked for."""
+    world = make_world(2)
+    world.edit_here(0, Edit("array_data", 0, 1))
+    world.edit_here(0, Edit("tag"))
+    world.push(1)
+    world.turn()
+    world.turn()
+    world.edit_here(0, Edit("text"))
+    world.edit_here(1, Edit("patch", 0, 2))
+    world.push(0)
+    world.quiet()
+    assert not world.clients[0].errors
