@@ -48,7 +48,7 @@ from .errors import (
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_letting_go, let_go
-from .identity import Acquaintance
+from .identity import Acquaintance, defined_ids
 from .judging import Judge
 from .late import LateChanges
 from .pushed import Pushed
@@ -71,6 +71,7 @@ from .requests import (
 )
 from .rereading import Snapshot, config_id
 from .threads import Threads, is_overtaken
+from .wire_objects import decoded
 
 if TYPE_CHECKING:
     from .requests import Change, Encoded
@@ -574,6 +575,20 @@ class SyncEngine:
         if self._overwritten is None or self.is_settled_since(self._overwritten):
             self._departures.found(document, snapshot.identities)
 
+    def _note_what_is_lacking(self, document: Document, snapshot: Snapshot) -> None:
+        """Find the models that the server has no more, although they are here: what refers to one is dropped."""
+        unanswered = self._conflicts.all_unanswered()
+        written = defined_ids([decoded(request.content) for request in unanswered])
+        there = snapshot.identities
+        here = {str(model.id) for model in self._acquaintance.shared(document)} - written
+        lacking = {identity for identity in here if identity not in there}
+        if lacking:
+            self._departures.may_be_missing(lacking, self._applier.handled)
+            coming_back = self._conflicts.coming_back
+            for request in unanswered:
+                if self._departures.mark(request, coming_back):
+                    request.made_after = -1
+
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""
         if any(requests == asked for asked, _ in self._investigations.values()):
@@ -591,6 +606,7 @@ class SyncEngine:
             snapshot = Snapshot(answer.content)
             self._departures.doom(document, snapshot.identities)
             self._note_what_is_there(document, snapshot)
+            self._note_what_is_lacking(document, snapshot)
             evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
             self._judge.judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
 

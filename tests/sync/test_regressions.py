@@ -595,3 +595,19 @@ def test_a_patch_of_columns_that_have_become_arrays_here(make_world: MakeWorld) 
     world.push(0)
     world.quiet()
     assert not world.clients[0].errors
+
+
+def test_no_ok_is_believed_to_what_refers_to_a_model_that_was_just_found_missing(make_world: MakeWorld) -> None:
+    """The server took it out of one place before it got the change that gave it another, and that one was dropped."""
+    world = make_world()
+    world.edit_here(0, Edit("promote", 4, 1))
+
+    def meanwhile() -> None:
+        world.edit_here(0, Edit("promote", 3))
+        world.edit_there(Edit("replace", 3))
+
+    world.edit_here_while(0, Edit("tag_model", 4), meanwhile)
+    world.deliver_here(0, 3)
+    world.deliver_there(0, 1000)
+    world.edit_here_while(0, Edit("share", 4, 1), lambda: world.edit_here(0, Edit("label", 1)))
+    world.quiet()
