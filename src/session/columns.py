@@ -12,6 +12,7 @@ held change brings in.
 from __future__ import annotations
 
 from collections.abc import Sized
+from contextlib import suppress
 from operator import is_
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["SentColumns", "are_overtaken", "complete_received", "complete_sent", "misfits", "whole"]
+__all__ = ["SentColumns", "are_level", "are_overtaken", "complete_received", "complete_sent", "misfits", "whole"]
 
 _CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
@@ -125,24 +126,44 @@ def are_overtaken(event: DocumentPatchedEvent) -> bool:
     if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent) or is_letting_go(event.document):
         return False
     columns: Any = getattr(event.model, event.attr)
+    changed = event.data if isinstance(event, ColumnsStreamedEvent) else event.patches
+    if not changed.keys() <= columns.keys():
+        return True
     if isinstance(event, ColumnsStreamedEvent):
-        return not all(_ends_with(columns.get(name), rows, event.rollover) for name, rows in event.data.items())
-    return not all(_holds(columns.get(name), *patch) for name, patches in event.patches.items() for patch in patches)
+        return not all(_ends_with(columns[name], rows, event.rollover) for name, rows in event.data.items())
+    return not all(_holds(columns[name], *patch) for name, patches in event.patches.items() for patch in patches)
 
 
 def _ends_with(column: Any, rows: Any, rollover: int | None) -> bool:
     """Say whether rows are the last of a column; where that is not plain to see, they are taken to be."""
-    if type(column) is list and type(rows) is list:
-        count = len(rows) if rollover is None else min(len(rows), rollover)
-        return count == 0 or (len(column) >= count and all(map(is_, column[-count:], rows[-count:])))
-    return True
+    count = len(rows) if rollover is None else min(len(rows), rollover)
+    return count == 0 or _are_same(column[-count:], rows[-count:])
 
 
 def _holds(column: Any, where: Any, what: Any) -> bool:
     """Say whether a value is in a column; where that is not plain to see, it is taken to be."""
-    if type(column) is list and type(where) is int:
-        return where < len(column) and column[where] is what
+    if type(where) is int:
+        return _are_same(column[where : where + 1], [what])
+    return not isinstance(where, slice) or _are_same(column[where], what)
+
+
+def _are_same(part: Any, values: Any) -> bool:
+    """Say whether a part of a column is made of certain values, and of none that equal them."""
+    if type(part) is list and type(values) is list:
+        return len(part) == len(values) and all(map(is_, part, values))
+    if isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in _CONVERTING:
+        with suppress(TypeError, ValueError, OverflowError):
+            return part.tobytes() == np.asarray(values).astype(part.dtype).tobytes()
     return True
+
+
+def are_level(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:
+    """Say whether all columns have as many rows, and no other thread is just adding to one after the other.
+
+    Args:
+        event: A change of the columns.
+    """
+    return len({len(column) for column in getattr(event.model, event.attr).values()}) < 2
 
 
 def _as_stored(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:

@@ -11,7 +11,7 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
@@ -33,7 +33,7 @@ from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
 from .changes import classify, may_place, replaced, take_back
-from .columns import SentColumns, are_overtaken, complete_sent, whole
+from .columns import SentColumns, are_level, are_overtaken, complete_sent, whole
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -386,8 +386,9 @@ class SyncEngine:
         if self._late is not None:
             self._late.add(event)
             return
-        if is_pushed is None or are_overtaken(event):
-            event = whole(cast(ColumnsStreamedEvent | ColumnsPatchedEvent, event))
+        if isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
+            is_late = is_pushed is None or are_overtaken(event)
+            event = whole(event) if is_late and are_level(event) else event
         token = self._threads.begin()
         try:
             self._send(event, before, token)
@@ -426,7 +427,7 @@ class SyncEngine:
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
-            if self._holding.concerns(change.key) or is_overtaken(event):
+            if self._holding.concerns(change.key) or is_overtaken(event) or are_overtaken(event):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
