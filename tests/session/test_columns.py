@@ -1,4 +1,4 @@
-"""Rows and patches are sent as what they are, unless something else has been done to the columns before they are told."""
+"""Rows and patches are sent as they are, unless something else has been done to the columns before they are told."""
 
 from __future__ import annotations
 
@@ -81,3 +81,13 @@ def test_columns_of_different_lengths_are_not_sent_whole() -> None:
     script.source.stream({"x": [1], "y": [1]})
     assert kinds(script) == ["ColumnsStreamed"]
     assert script.engine._conflicts.has_doubts
+
+
+def test_rows_of_a_column_that_is_gone_by_the_time_they_are_told_of() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    columns: Any = script.source.data
+    script.source.on_change("data", lambda attr, old, new: columns.pop("y", None))
+    script.source.stream({"x": [1], "y": [1]})
+    assert kinds(script) == ["ModelChanged", "ColumnDataChanged"]
+    assert json.loads(bytes(script.posted[-1].content))["data"] == {"type": "map", "entries": [["x", [0, 1]]]}
