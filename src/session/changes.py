@@ -39,6 +39,7 @@ __all__ = [
 
 TITLE: Key = ("", "title")
 ROOTS: Key = ("", "roots")
+_ROOT_KINDS = ("RootAdded", "RootRemoved")
 
 
 class _Kind(NamedTuple):
@@ -180,7 +181,9 @@ def is_about_roots(content: Any) -> bool:
         content: The content of a PATCH-DOC, which may be malformed.
     """
     events = content.get("events") if isinstance(content, dict) else None
-    return isinstance(events, list) and any(key_of_wire_event(event) == ROOTS for event in events)
+    return isinstance(events, list) and any(
+        isinstance(event, dict) and event.get("kind") in _ROOT_KINDS for event in events
+    )
 
 
 def removed_roots(content: Any) -> list[str]:
@@ -211,7 +214,7 @@ def key_of_wire_event(event: Any) -> Key | None:
     kind = event.get("kind")
     if kind == "TitleChanged":
         return TITLE
-    if kind in ("RootAdded", "RootRemoved"):
+    if kind in _ROOT_KINDS:
         return ROOTS
     model, attr = event.get("model"), event.get("attr")
     identity = model.get("id") if isinstance(model, dict) else None

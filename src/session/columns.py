@@ -109,7 +109,7 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
     """
     if isinstance(event, ColumnDataChangedEvent) and event.cols is not None and event.data is None:
         return whole(event)
-    if isinstance(event, ColumnsPatchedEvent) and not is_letting_go(event.document):  # the arrays may be others by now
+    if isinstance(event, ColumnsPatchedEvent):
         return _as_stored(event)
     return event
 
@@ -123,15 +123,19 @@ def are_overtaken(event: DocumentPatchedEvent) -> bool:
     Args:
         event: Any change of a document, of which it is just told.
     """
-    if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent) or is_letting_go(event.document):
+    if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
         return False
+    return not _are_there(event) and not is_letting_go(event.document)
+
+
+def _are_there(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:
     columns: Any = getattr(event.model, event.attr)
     changed = event.data if isinstance(event, ColumnsStreamedEvent) else event.patches
     if not changed.keys() <= columns.keys():
-        return True
+        return False
     if isinstance(event, ColumnsStreamedEvent):
-        return not all(_ends_with(columns[name], rows, event.rollover) for name, rows in event.data.items())
-    return not all(_holds(columns[name], *patch) for name, patches in event.patches.items() for patch in patches)
+        return all(_ends_with(columns[name], rows, event.rollover) for name, rows in event.data.items())
+    return all(_holds(columns[name], *patch) for name, patches in event.patches.items() for patch in patches)
 
 
 def _ends_with(column: Any, rows: Any, rollover: int | None) -> bool:
@@ -175,7 +179,7 @@ def _as_stored(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
         for name, patches in event.patches.items()
         if name in arrays and arrays[name].dtype.kind in _CONVERTING
     }
-    if not converted:
+    if not converted or is_letting_go(event.document):  # then the arrays may be others by now
         return event
     return ColumnsPatchedEvent(event.document, event.model, event.attr, {**event.patches, **converted}, event.setter)
 

@@ -221,9 +221,12 @@ class Acquaintance:
         Args:
             event: The change.
         """
-        model = getattr(event.msg_data if isinstance(event, MessageSentEvent) else event, "model", None)
-        if not isinstance(model, Model) or isinstance(event, RootAddedEvent):
-            return False
+        if type(event) is ModelChangedEvent:  # as most are
+            model: Any = event.model
+        else:
+            model = getattr(event.msg_data if isinstance(event, MessageSentEvent) else event, "model", None)
+            if not isinstance(model, Model) or isinstance(event, RootAddedEvent):
+                return False
         if not self._is_known(model):
             return True
         has_left = model.document is not event.document and not isinstance(event, RootRemovedEvent)

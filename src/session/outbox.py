@@ -96,25 +96,31 @@ class Outbox:
 
     def _join(self) -> Group:
         first = self._posted.popleft()
-        if not self._posted or not _may_join(first):
+        change = first.change
+        if not self._posted or change is None or change.alone:
             return (first,)
         group = [first]
-        size = first.size
+        content = bytes(first.content)
+        size = len(content) + first.buffers_size
         # The same change of the same thing twice in one message could not be told apart later.
-        contents = {bytes(first.content)}
-        ended = {first.key} if first.ends else set()
-        while self._posted and len(group) < _MAX_EVENTS and _may_join(request := self._posted[0]):
+        contents = {content}
+        ended = {change.key} if change.replaces or change.becomes else set()
+        while self._posted and len(group) < _MAX_EVENTS:
+            request = self._posted[0]
+            change = request.change
+            if change is None or change.alone:
+                break
             if request.returns:
                 break  # the server reads the whole message first: it would have the model yet, and keep it as it is
-            if not request.replaces and request.key in ended:
+            if not change.replaces and change.key in ended:
                 # Bokeh 3.10 and 4.0 write out for the other clients what a message has changed when all is applied: the
                 # new data of a source with the rows that are streamed to it, which then follow once more.
                 break
-            if request.ends:
-                ended.add(request.key)
-            size += request.size
+            if change.replaces or change.becomes:
+                ended.add(change.key)
             content = bytes(request.content)
-            if size > _MAX_SIZE or (not request.buffers and content in contents and request.replaces):
+            size += len(content) + request.buffers_size
+            if size > _MAX_SIZE or (not request.buffers and content in contents and change.replaces):
                 break
             contents.add(content)
             group.append(self._posted.popleft())
@@ -293,7 +299,3 @@ def _take_changes(waiting: deque[T], first: Callable[[T], Request]) -> list[T]:
         (taken if is_carried else kept).append(item)
     waiting.extendleft(reversed(kept))
     return taken
-
-
-def _may_join(request: Request) -> bool:
-    return request.change is not None and not request.change.alone

@@ -21,6 +21,7 @@ from bokeh.document.events import (
     ColumnsStreamedEvent,
     DocumentChangedEvent,
     DocumentPatchedEvent,
+    ModelChangedEvent,
     RootAddedEvent,
     RootRemovedEvent,
     SessionCallbackAdded,
@@ -51,6 +52,7 @@ from .holding import Holding, is_letting_go, let_go
 from .identity import Acquaintance, defined_ids
 from .judging import Judge
 from .late import LateChanges
+from .plain import PLAIN
 from .pushed import Pushed
 from .recognition import Recognition
 from .recovery import Recovery
@@ -398,15 +400,18 @@ class SyncEngine:
     def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
         if self._threads.has_pushed(event, token) or self._acquaintance.is_about_stranger(event):
             return
-        places = may_place(event)
         try:
-            self._threads.in_order(lambda: self._write_and_post(event, before, token, places=places), places=places)
+            if may_place(event):
+                self._threads.place(lambda: self._write_and_post(event, before, token, places=True))
+            else:
+                self._threads.await_place()
+                self._write_and_post(event, before, token)
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
 
     def _write_and_post(
-        self, event: DocumentPatchedEvent, before: Before | None, token: object, *, places: bool
+        self, event: DocumentPatchedEvent, before: Before | None, token: object, *, places: bool = False
     ) -> None:
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.seen)
@@ -447,10 +452,12 @@ class SyncEngine:
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""
         try:
-            self._acquaintance.introduce_event(event, replaced)
+            if not (type(event) is ModelChangedEvent and type(event.new) in PLAIN):  # as most are
+                self._acquaintance.introduce_event(event, replaced)
+                event = complete_sent(event)
             change = classify(event)
             implied = self._acquaintance.is_fresh(change.key)
-            return change, implied, encoding.encode_event(event.document, complete_sent(event), self._acquaintance)
+            return change, implied, encoding.encode_event(event.document, event, self._acquaintance)
         except Exception as error:
             # It is made here already and never reaches the server, whose value takes its place.
             change = classify(event)

@@ -83,22 +83,21 @@ class Threads:
                 self._written = begun
                 return written
 
-    def in_order(self, post: Callable[[], None], *, places: bool) -> None:
-        """Write and post a change of models that the server has by then.
+    def place(self, post: Callable[[], None]) -> None:
+        """Write and post a change that may bring models in, while no other thread posts any.
 
-        Those that a change brings in count as known as soon as it is being written. What another thread changes of one
-        of them must not be posted before.
+        The models count as known as soon as they are being written. What another thread changes of one of them must not
+        be posted before.
 
         Args:
             post: Does it, and has nothing called that is not ours.
-            places: Whether the change may bring models in.
         """
-        if places:
-            self._placing.run(post)
-            return
+        self._placing.run(post)
+
+    def await_place(self) -> None:
+        """Wait until another thread has posted the change that it is writing, if that may bring models in."""
         if self._placing.is_anothers:
             self._placing.run(object)
-        post()
 
     def has_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
         """Let the push of another thread go first, and say whether it has rows that must not be sent once more.

@@ -14,8 +14,8 @@ from .plain import PLAIN
 
 __all__ = ["COLUMN_EVENTS", "comparable", "decoded", "named", "objects", "placed"]
 
-COLUMN_EVENTS = frozenset({"ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched"})
-"""The kinds of changes of columns, which hold no models."""
+COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
+"""The kinds of changes of columns, which hold no models. No set: what a peer says is a kind may have no hash."""
 
 
 def decoded(content: msgspec.Raw) -> Any:
@@ -69,6 +69,10 @@ def named(events: Iterable[Any]) -> Iterator[str]:
         node = event
         if type(event) is dict and (type(event.get("new", ...)) in PLAIN or event.get("kind") in COLUMN_EVENTS):
             node = event.get("model")  # most changes hold no other
+            if type(node) is dict and len(node) == 1:
+                if type(identity := node.get("id")) is str:
+                    yield identity
+                continue
         for model in objects(node):
             if isinstance(identity := model.get("id"), str):
                 yield identity
