@@ -204,13 +204,11 @@ class Channel:
     def drop_changes(self) -> Group:
         """Forget all changes and pushes that are unsent or in doubt, because a push carries them. Any thread may call.
 
-        What is no part of a document, as messages are, stays unless it is in doubt.
-
         Returns:
-            The changes and pushes, and what is in doubt.
+            The changes and pushes, and messages, which it does not carry.
         """
         dropped = self._outbox.drop_changes()
-        self._kept = sum(request.size for request in self._outbox.requests())
+        self._kept = 0
         return dropped
 
     def give_up(self, failure: Exception | None, changes: tuple[str, ...] = ()) -> None:

@@ -29,7 +29,7 @@ from bokeh.models.sources import ColumnarDataSource
 
 from .encoding import encode_columns
 from .holding import is_letting_go
-from .identity import defined_ids
+from .identity import defined_ids, reachable
 from .plain import PLAIN
 from .requests import Encoded
 from .wire_objects import comparable, decoded
@@ -40,18 +40,47 @@ if TYPE_CHECKING:
 
 __all__ = ["SentColumns", "are_level", "are_overtaken", "complete_received", "complete_sent", "misfits", "whole"]
 
+_LARGE = 64 * 1024  # bytes
+_MANY = 256  # sources
+
 _CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
 
 class SentColumns:
-    """Columns as they were written out last, by the id of their model and the name of the property."""
+    """Columns as they were written out last, by the id of their model and the name of the property.
+
+    They are kept until something else is done to them. A handler of a change that they have already, or another thread,
+    may take its time, and hear from the server meanwhile; but large ones are not kept that long.
+    """
 
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], Encoded] = {}
+        self._large: list[tuple[str, str]] = []
+
+    def heard(self) -> None:
+        """Take note that something arrives from the server: forget what takes much room."""
+        while self._large:
+            self._sent.pop(self._large.pop(), None)
 
     def forget(self) -> None:
-        """Forget them all: what was let go together has been taken up."""
+        """Forget them all, since the document is replaced."""
         self._sent.clear()
+        self._large.clear()
+
+    def changed(self, event: DocumentPatchedEvent) -> None:
+        """Forget what a change is about, or brings in: it may have been changed outside.
+
+        Args:
+            event: A change of the document, of which the server knows.
+        """
+        if not self._sent:
+            return
+        attr = getattr(event, "attr", None)
+        if attr is not None:
+            self._sent.pop((str(cast(Any, event).model.id), attr), None)
+        if _may_bring_models(event):
+            for model in reachable(event.model if isinstance(event, RootAddedEvent) else cast(Any, event).new):
+                self._sent.pop((str(model.id), "data"), None)
 
     def note(self, event: DocumentPatchedEvent, encoded: Encoded) -> None:
         """Take note of a change that is being sent.
@@ -60,14 +89,22 @@ class SentColumns:
             event: The change.
             encoded: How it was written out.
         """
+        self.changed(event)
         if isinstance(event, ColumnDataChangedEvent):
-            self._sent[str(event.model.id), event.attr] = encoded
+            self._keep((str(event.model.id), event.attr), encoded)
         elif _may_bring_models(event) and is_letting_go(event.document):
             for identity in defined_ids(decoded(encoded.content)):
                 model = event.document.models.get_by_id(cast(Any, identity))
                 if isinstance(model, ColumnarDataSource):
-                    whole = ColumnDataChangedEvent(event.document, model, "data")
-                    self._sent[identity, "data"] = encode_columns(whole)
+                    self._keep(
+                        (identity, "data"), encode_columns(ColumnDataChangedEvent(event.document, model, "data"))
+                    )
+
+    def _keep(self, key: tuple[str, str], encoded: Encoded) -> None:
+        self._sent[key] = encoded
+        size = len(memoryview(encoded.content)) + sum(memoryview(buffer.data).nbytes for buffer in encoded.buffers)
+        if size > _LARGE or len(self._sent) > _MANY:
+            self._large.append(key)
 
     def include(self, event: DocumentPatchedEvent) -> bool:
         """Say whether a change is in what was sent already.
@@ -153,7 +190,7 @@ def _holds(column: Any, where: Any, what: Any) -> bool:
 
 def _are_same(part: Any, values: Any) -> bool:
     """Say whether a part of a column is made of certain values, and of none that equal them."""
-    if type(part) is list and type(values) is list:
+    if type(part) is list and type(values) in (list, tuple):
         return len(part) == len(values) and all(map(is_, part, values))
     if isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in _CONVERTING:
         with suppress(TypeError, ValueError, OverflowError):

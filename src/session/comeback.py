@@ -18,6 +18,7 @@ from .holding import let_go
 from .reconnecting import Reconnection
 from .requests import Ask, Group, Reconnected, Reply, Request
 from .rereading import Snapshot
+from .wire_objects import readdressed
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -229,9 +230,9 @@ class Comeback:
         """Push our document into the session that the server has made anew."""
         assert self._recovery is not None
         self._take_note_of_outage(removing=False)
-        unclear: list[Request] = []
+        messages: list[Request] = []
         with let_go(document):
-            self._alone(lambda: self._replace_changes(document, unclear))
+            self._alone(lambda: self._replace_changes(document, messages))
         self._conflicts.answered_doubts(self._conflicts.take_doubts())
 
         def note(reply: Reply) -> None:
@@ -241,26 +242,29 @@ class Comeback:
 
         assert self._starting_over is not None
         self._starting_over.on_answer = note
-        self._resume([(self._starting_over,)], (), self._judge.losses)
+        unsent = [(request,) for request in messages if request.sent_after is None]
+        self._resume([(self._starting_over,), *unsent], (), self._judge.losses)
+        unclear = tuple(request for request in messages if request.sent_after is not None)
         if unclear:
-            self._judge.forsake(tuple(unclear))
+            self._judge.forsake(unclear)
 
-    def _replace_changes(self, document: Document, unclear: list[Request]) -> None:
+    def _replace_changes(self, document: Document, messages: list[Request]) -> None:
         """Write our document out, and drop what it carries: all changes, also those of another thread meanwhile.
 
         Args:
             document: Our document.
-            unclear: Is given what was under way and is no part of a document, as messages are.
+            messages: Is given those that were waiting or under way, which the push does not carry.
         """
         assert self._recovery is not None
-        self._acquaintance.introduce_anew(document)
+        new_ids = self._acquaintance.introduce_anew(document)
         self._recognition.config_id = None
         request = self._push(document)
         carried: list[Request] = []
         pushes: list[Request] = []
         for dropped in self._recovery.drop_changes():
-            if dropped.ask is Ask.PATCH and dropped.key is None:
-                unclear.append(dropped)
+            if dropped.is_message:
+                dropped.content = readdressed(dropped.content, new_ids)
+                messages.append(dropped)
                 continue
             carried += [*dropped.carries] if dropped.ask is Ask.PUSH else [dropped]
             if dropped.ask is Ask.PATCH:

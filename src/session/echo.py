@@ -11,8 +11,9 @@ __all__ = ["PushEcho"]
 class PushEcho:
     """What the server sends back of a push of ours, before its OK: RootRemoved and RootAdded patches.
 
-    Until the first of our roots comes back, everything concerns the document that the push overwrites. After it, our
-    roots come back in order, between changes that the server's callbacks make in reaction, which count.
+    Until the first of our roots comes back, patches are passed over. They concern the document that is overwritten, or
+    what a callback of the server has made of a root of ours at once, of which it tells first: then all is unclear. From
+    then on, our roots come back in order, between changes that the server's callbacks make in reaction, which count.
     (Measured on Bokeh 3.9.2, 3.10.2 and 4.0.0.dev8 servers.) Of a document without roots nothing comes back.
 
     Args:
@@ -24,12 +25,13 @@ class PushEcho:
         self._expected = deque(root_ids)
         self._begun = False
         self._swallowed = False
+        self._reacted = False  # perhaps
         self._restarted = False
 
     @property
     def is_unclear(self) -> bool:
         """Whether something was swallowed that may have come after the push."""
-        return self._restarted or (self._swallowed and not self._root_ids)
+        return self._restarted or self._reacted or (self._swallowed and not self._root_ids)
 
     def swallows(self, content: Any) -> bool:
         """Say whether a patch is part of the echo, or overwritten by the push anyway.
@@ -51,6 +53,7 @@ class PushEcho:
             self._expected = deque(self._root_ids)
             self._begun, self._restarted = False, True
         self._swallowed = True
+        self._reacted |= not self._begun and _kind_of(content) != "RootRemoved"
         return not self._begun
 
 

@@ -108,7 +108,7 @@ class Acquaintance:
             if not counted.isdisjoint(document.models):  # the roots refer to one, too
                 document.models.recompute()
 
-    def introduce_anew(self, document: Document) -> None:
+    def introduce_anew(self, document: Document) -> dict[str, str]:
         """Make sure of the ids of all models of a document that is pushed into a new session of the server.
 
         The server may be another process, which counts from the beginning: ids that it has not given yet are no use.
@@ -118,10 +118,15 @@ class Acquaintance:
 
         Raises:
             DuplicateModelId: Two models have the same id, and the program chose it.
+
+        Returns:
+            The new ids by the old ones.
         """
+        before = {model: str(model.id) for model in document.models}
         self._known.clear()
         self.introduce_document(document)
         self._restless.clear()  # whatever has come back, all is written out
+        return {identity: str(model.id) for model, identity in before.items() if model.id != identity}
 
     def introduce_held(self, document: Document) -> None:
         """Make sure of the ids of the models that held changes have brought in, before anything is looked up by id.

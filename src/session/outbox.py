@@ -189,8 +189,8 @@ class Outbox:
         once, with all that came after it; what came before it is part of it.
 
         Returns:
-            The changes that are answered thereby, being part of the push; and what was under way before it and is no
-            part of a document, as messages are, so that nobody can tell what has become of it.
+            The changes that are answered thereby, being part of the push; and the messages that were under way: nobody
+            can tell what has become of them.
         """
         groups = [group for group in self._sent.values() if not group[0].urgent]
         if any(group[0].ask is Ask.PUSH for group in tuple(self._again)):
@@ -207,17 +207,21 @@ class Outbox:
         pushed = next((index for index, group in enumerate(groups) if group[0].ask is Ask.PUSH), None)
         before = groups if pushed is None else groups[:pushed]
         changes = [group for group in before if group[0].ask is Ask.PATCH]
-        self._again.extendleft(reversed([group for group in groups if group not in changes]))
         in_doubt = tuple(request for group in changes for request in group)
         if pushed is None:
+            self._again.extendleft(reversed([group for group in groups if group not in changes]))
             self._doubted, self._held = self._doubted or in_doubt, True
             return (), ()
-        carried = tuple(request for request in (*self._doubted, *in_doubt) if request.key is not None)
-        unclear = tuple(request for request in (*self._doubted, *in_doubt) if request.key is None)
+        carried = tuple(request for request in (*self._doubted, *in_doubt) if not request.is_message)
+        unclear = [request for request in (*self._doubted, *in_doubt) if request.is_message]
+        unclear += [request for group in groups[pushed:] for request in group if request.is_message]
+        unclear = [request for request in unclear if request.sent_after is not None]
         (push, *_) = groups[pushed]
         push.carries = (*carried, *push.carries)
+        again = [group for group in groups if group[0] not in carried and group[0] not in unclear]
+        self._again.extendleft(reversed(again))
         self._doubted, self._held = (), False
-        return carried, unclear
+        return carried, tuple(unclear)
 
     def hold(self) -> None:
         """Have everything but urgent requests wait for `resume`: what a push was made for may be no more."""
@@ -246,13 +250,11 @@ class Outbox:
     def drop_changes(self) -> Group:
         """Forget all changes and pushes of the document, because a push carries them. Any thread may call.
 
-        What is no part of a document, as messages are, stays; but not what may have been sent.
-
         Returns:
-            The changes and pushes, and what may have been sent, oldest first.
+            The changes and pushes, oldest first, also messages, which the push does not carry.
         """
-        again = _take_changes(self._again, lambda group: group[0])
-        posted = _take_changes(self._posted, lambda request: request)
+        again = _take_changes(self._again, lambda group: group[0].ask)
+        posted = _take_changes(self._posted, lambda request: request.ask)
         doubted, self._doubted = self._doubted, ()
         return (*doubted, *(request for group in again for request in group), *posted)
 
@@ -288,14 +290,12 @@ class Outbox:
         return unanswered
 
 
-def _take_changes(waiting: deque[T], first: Callable[[T], Request]) -> list[T]:
+def _take_changes(waiting: deque[T], ask: Callable[[T], Ask]) -> list[T]:
     """Take the changes out of a queue, at whose end another thread may add some meanwhile."""
     taken: list[T] = []
     kept: list[T] = []
     for _ in range(len(waiting)):
         item = waiting.popleft()
-        request = first(item)
-        is_carried = request.ask is Ask.PUSH or (request.ask is Ask.PATCH and request.key is not None)
-        (taken if is_carried else kept).append(item)
+        (taken if ask(item) in (Ask.PATCH, Ask.PUSH) else kept).append(item)
     waiting.extendleft(reversed(kept))
     return taken

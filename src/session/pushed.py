@@ -19,7 +19,8 @@ from bokeh.document.events import (
 )
 from bokeh.models.sources import ColumnDataSource
 
-from .plain import PLAIN
+from .identity import reachable
+from .plain import PLAIN, may_hold_models
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -66,15 +67,17 @@ class Pushed:
         """
         if type(event) is ModelChangedEvent:  # most are
             if self._lengths and type(event.new) not in PLAIN:
-                self._lengths.clear()  # it is the data of a source; or what comes in may have been changed outside
+                self._lengths.pop(str(event.model.id), None)  # it may be the data of a source
+                if may_hold_models(type(event.model), event.attr):
+                    self._forget(event.new)
             return False
         match event:
             case RootAddedEvent():
-                self._lengths.clear()
+                self._forget(event.model)
                 if self._roots is not None:
                     self._roots.add(event.model)
             case RootRemovedEvent():
-                return self._roots is not None and event.model not in self._roots
+                return self.lacks(event)
             case ColumnsStreamedEvent() | ColumnDataChangedEvent():
                 lengths = self._lengths.pop(str(event.model.id), None)
                 source = cast(ColumnDataSource, event.model)
@@ -82,6 +85,20 @@ class Pushed:
                     return False
                 return True if event.rollover is None or max(lengths.values(), default=0) < event.rollover else None
         return False
+
+    def _forget(self, value: Any) -> None:
+        """Forget the sources that come in, which may have been changed outside."""
+        if self._lengths:
+            for model in reachable(value):
+                self._lengths.pop(str(model.id), None)
+
+    def lacks(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether a change removes a root that the last push had not, so that the server does not have it.
+
+        Args:
+            event: Any change of the document.
+        """
+        return isinstance(event, RootRemovedEvent) and self._roots is not None and event.model not in self._roots
 
 
 def _lengths(source: ColumnDataSource) -> dict[str, int]:

@@ -185,6 +185,11 @@ class Request:
         return None if self.change is None else self.change.key
 
     @property
+    def is_message(self) -> bool:
+        """Whether it carries what is no part of a document: neither does a push carry it, nor does it leave a trace."""
+        return self.ask is Ask.PATCH and self.key is None
+
+    @property
     def replaces(self) -> bool:
         """Whether it carries a change that replaces what was there, rather than adding to it."""
         return self.change is not None and self.change.replaces

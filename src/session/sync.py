@@ -33,7 +33,7 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify, may_place, replaced, take_back
+from .changes import ROOTS, classify, may_place, replaced, take_back
 from .columns import SentColumns, are_level, are_overtaken, complete_sent, whole
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
@@ -72,7 +72,7 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot, config_id
-from .threads import Threads, is_overtaken
+from .threads import Threads, is_overtaken, is_undone
 from .wire_objects import decoded
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class SyncEngine:
         Args:
             inbound: What arrived.
         """
-        self._sent_columns.forget()
+        self._sent_columns.heard()
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
             self._acquaintance.introduce_held(self._followed)
@@ -381,7 +381,10 @@ class SyncEngine:
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
         is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
-        if is_pushed or setter is self._applier or self._is_part_of_replacing(event):
+        if setter is self._applier:
+            self._sent_columns.changed(event)
+            return
+        if is_pushed or self._is_part_of_replacing(event):
             return
         if self._sent_columns.include(event):
             return
@@ -398,7 +401,10 @@ class SyncEngine:
             self._threads.end(token)
 
     def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
-        if self._threads.has_pushed(event, token) or self._acquaintance.is_about_stranger(event):
+        if self._is_pushed(event, token) or self._acquaintance.is_about_stranger(event):
+            return
+        if is_undone(event):
+            self._conflicts.doubt(ROOTS)  # their order may be another one
             return
         try:
             if may_place(event):
@@ -439,15 +445,19 @@ class SyncEngine:
                 self._conflicts.doubt_everything()
             if places:
                 self._departures.place(event.document, request)
-            if self._threads.has_pushed(event, token):
+            if self._is_pushed(event, token):
                 self._conflicts.answered(request)
                 return
             self._post(request)
         except BaseException:
             self._conflicts.answered(request)
             raise
-        if self._threads.has_pushed(event, token):
+        if self._is_pushed(event, token):
             self._conflicts.doubt(change.key)
+
+    def _is_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
+        """Let the push of another thread go first, and say whether a change must not be sent behind it."""
+        return self._threads.has_pushed(event, token) or self._pushed.lacks(event)
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""
@@ -491,6 +501,7 @@ class SyncEngine:
             raise ApplyError("the server's PULL-DOC-REPLY holds no document.")
         document = self._document
         version = content.get("version")
+        self._sent_columns.forget()
         try:
             replacement_ids = [str(root["id"]) for root in content["roots"]]
             title = content["title"]

@@ -6,12 +6,19 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from bokeh.core.property.vectorization import Expr, Field, Value
-from bokeh.document.events import ColumnsStreamedEvent, DocumentPatchedEvent, ModelChangedEvent
+from bokeh.document.events import (
+    ColumnsStreamedEvent,
+    DocumentPatchedEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+    RootRemovedEvent,
+    TitleChangedEvent,
+)
 
 from .holding import is_letting_go
 from .turns import Turn
 
-__all__ = ["Threads", "is_overtaken"]
+__all__ = ["Threads", "is_overtaken", "is_undone"]
 
 T = TypeVar("T")
 
@@ -114,11 +121,33 @@ class Threads:
 def is_overtaken(event: DocumentPatchedEvent) -> bool:
     """Say whether the same has been changed again since a change was made, and that was sent before.
 
-    Bokeh sets a property, calls its handlers and tells of it then. Another thread may come between, or a handler.
+    Bokeh sets a property, calls its handlers and tells of it then. Another thread may come between, or a handler. So it
+    is with titles and roots, of which a document tells one listener after the other.
 
     Args:
         event: The change, which is being sent.
     """
-    if not isinstance(event, ModelChangedEvent) or getattr(event.model, event.attr) is event.new:
+    match event:
+        case ModelChangedEvent():
+            overtaken = getattr(event.model, event.attr) is not event.new and not isinstance(event.new, _UNPACKED)
+        case TitleChangedEvent():
+            overtaken = event.document.title != event.title
+        case RootAddedEvent():
+            overtaken = event.document.roots[-1:] != [event.model]
+        case RootRemovedEvent():
+            overtaken = event.model in event.document.roots
+        case _:
+            return False
+    return overtaken and not is_letting_go(event.document)
+
+
+def is_undone(event: DocumentPatchedEvent) -> bool:
+    """Say whether a root that was added is gone again, or one that was removed is there again, and told of before.
+
+    Args:
+        event: The change, which is being sent.
+    """
+    if not isinstance(event, RootAddedEvent | RootRemovedEvent):
         return False
-    return not (isinstance(event.new, _UNPACKED) or is_letting_go(event.document))
+    is_there = event.model in event.document.roots
+    return is_there is isinstance(event, RootRemovedEvent) and not is_letting_go(event.document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from ..protocol import Buffer
 from .plain import PLAIN
 
-__all__ = ["COLUMN_EVENTS", "comparable", "decoded", "named", "objects", "placed"]
+__all__ = ["COLUMN_EVENTS", "comparable", "decoded", "named", "objects", "placed", "readdressed"]
 
 COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 """The kinds of changes of columns, which hold no models. No set: what a peer says is a kind may have no hash."""
@@ -28,6 +28,22 @@ def decoded(content: msgspec.Raw) -> Any:
         return msgspec.json.decode(content)
     except msgspec.DecodeError:
         return json.loads(bytes(content))
+
+
+def readdressed(content: msgspec.Raw, new_ids: Mapping[str, str]) -> msgspec.Raw:
+    """Have content of ours refer to models by their new ids.
+
+    Args:
+        content: JSON that was encoded here.
+        new_ids: The new ids by the old ones.
+    """
+    if not new_ids:
+        return content
+    value = decoded(content)
+    for node in objects(value):
+        if len(node) == 1 and node.get("id") in new_ids:
+            node["id"] = new_ids[node["id"]]
+    return msgspec.Raw(json.dumps(value, allow_nan=False).encode())
 
 
 def objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -363,22 +363,6 @@ def test_what_was_kept_in_one_outage_takes_no_room_in_the_next() -> None:
     play(scenario)
 
 
-def test_what_a_push_does_not_carry_goes_on_taking_room() -> None:
-    async def scenario() -> None:
-        first = Socket()
-        network = Network(first, max_pending=10)
-        await network.channel.open()
-        first.lose()
-        await network.until(lambda: "Disconnected" in network.kinds)
-        message = Request(Ask.PATCH, Change(("a message",)), msgspec.Raw(b'"message"'))
-        assert network.channel.post(message) is None
-        assert network.channel.drop_changes() == ()
-        assert isinstance(network.channel.post(patch("offline")), PendingLimitExceeded)
-        await network.channel.abandon()
-
-    play(scenario)
-
-
 def test_nothing_is_kept_for_want_of_a_connection_where_there_is_one() -> None:
     async def scenario() -> None:
         first, second = Socket(), Socket()

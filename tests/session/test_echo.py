@@ -20,9 +20,16 @@ OTHER: dict[str, Any] = {"events": [{"kind": "TitleChanged", "title": "other"}]}
 
 def test_what_comes_between_the_roots_and_after_them_counts() -> None:
     echo = PushEcho(["a", "b"])
-    patches = [OTHER, patch("RootRemoved", "older"), ADDED_A, OTHER, ADDED_B, OTHER]
-    assert [echo.swallows(content) for content in patches] == [True, True, True, False, True, False]
+    patches = [patch("RootRemoved", "older"), ADDED_A, OTHER, ADDED_B, OTHER]
+    assert [echo.swallows(content) for content in patches] == [True, True, False, True, False]
     assert not echo.is_unclear
+
+
+@pytest.mark.parametrize("told", [OTHER, patch("RootAdded", "of a callback"), {"events": [{"kind": "ModelChanged"}]}])
+def test_what_a_callback_makes_of_a_root_is_told_before_the_root(told: dict[str, Any]) -> None:
+    echo = PushEcho(["a"])
+    assert [echo.swallows(content) for content in (told, ADDED_A)] == [True, True]
+    assert echo.is_unclear  # it may concern what the push overwrites
 
 
 def test_another_client_s_push_of_the_same_roots_is_not_the_echo() -> None:

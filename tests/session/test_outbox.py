@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from bokehwire.protocol import Error, Ok
 from bokehwire.session.outbox import Outbox
@@ -103,25 +104,49 @@ def test_a_push_carries_no_messages() -> None:
     outbox = outbox_with(doubted)
     sent(outbox, "1")
     outbox.interrupt()
-    outbox.resume([(again,)], (doubted,), 0)
+    outbox.resume([(again,)], (), 0)
     outbox.post(posted)
-    assert outbox.drop_changes() == ()
-    assert list(outbox.requests()) == [again, posted]
-    outbox.resume((), (), 1)
-    sent(outbox, "2")
-    outbox.interrupt()
-    assert outbox.drop_changes() == (again,)
-    assert list(outbox.requests()) == [posted]
+    assert outbox.drop_changes() == (doubted, posted)
+    assert [request.sent_after is None for request in (doubted, again, posted)] == [False, True, True]
+    assert all(request.is_message for request in (doubted, again, posted))
 
 
-def test_nobody_can_tell_what_has_become_of_a_message_before_a_push_that_is_sent_again() -> None:
-    before, push, after = message("before"), Request(Ask.PUSH), message("after")
-    outbox = outbox_with(before, push, after)
+def test_nobody_can_tell_what_has_become_of_messages_around_a_push_that_is_sent_again() -> None:
+    before, push, behind, after = message("before"), Request(Ask.PUSH), message("behind"), message("after")
+    outbox = outbox_with(before)
+    sent(outbox, "1")
+    outbox.answered("1", Ok("s", "1"))
+    outbox = outbox_with(before, push, behind, after)
     for msgid in ("1", "2"):
         sent(outbox, msgid)
-    assert outbox.interrupt() == ((), (before,))
+    assert outbox.answered("1", Ok("s", "1"))[0] == (before,)
+    sent(outbox, "3")
+    assert outbox.interrupt() == ((), (behind,))
     assert push.carries == ()
-    assert (sent(outbox, "3"), sent(outbox, "4")) == ((push,), (after,))
+    assert (sent(outbox, "4"), sent(outbox, "5")) == ((push,), (after,))
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_message_before_a_push_that_is_sent_again(answered: bool) -> None:
+    before, push = message("before"), Request(Ask.PUSH)
+    outbox = outbox_with(before, push)
+    for msgid in ("1", "2"):
+        sent(outbox, msgid)
+    if answered:
+        outbox.answered("1", Ok("s", "1"))
+    assert outbox.interrupt() == ((), () if answered else (before,))
+    assert (sent(outbox, "3"), outbox.take()) == ((push,), ())
+
+
+def test_a_message_that_was_not_sent_before_a_push_is_lost_again() -> None:
+    push, waiting = Request(Ask.PUSH), message("waiting")
+    outbox = outbox_with(change("lost"))
+    sent(outbox, "1")
+    outbox.interrupt()
+    outbox.resume([(push,), (waiting,)], outbox.doubted, 1)
+    sent(outbox, "2")
+    assert outbox.interrupt() == ((), ())
+    assert (sent(outbox, "3"), sent(outbox, "4")) == ((push,), (waiting,))
 
 
 def test_what_was_in_doubt_stays_in_doubt_at_a_further_loss() -> None:

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from bokeh.document import Document
-from bokeh.document.events import MessageSentEvent
+from bokeh.events import MenuItemClick
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
@@ -128,18 +128,27 @@ def test_a_change_that_is_posted_while_a_push_into_a_new_session_is_written_is_c
     assert push.carries == script.unsent
 
 
-def test_a_message_that_was_under_way_before_a_push_into_a_new_session_is_named() -> None:
-    """The document that is pushed does not have it."""
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_push_into_a_new_session_carries_no_messages(sent: bool) -> None:
+    """One that was under way is named; one that waits is sent behind the push, to models by their new ids."""
     script = Scripted(new_session=True)
     script.answer(Ok("s", "r"))
+    cast(Any, script.slider)._id = "p1002"  # as the old server has counted it
+    script.document.models.recompute()
+    script.engine._acquaintance.met(script.document, {"type": "object", "id": "p1002"})
     script.slider.value = 2
-    script.document.callbacks.trigger_on_change(MessageSentEvent(script.document, "note", "text"))
+    script.document.callbacks.send_event(MenuItemClick(script.slider, "item"))
+    message = script.posted[-1]
+    if sent:
+        message.sent_after = 0
     push = script.start_over()
-    assert [trouble.changes for trouble in script.troubles if isinstance(trouble, ChangesInDoubt)] == [
-        ("message 'note' sent",)
-    ]
+    groups, _, _ = script.resumed[-1]
     assert len(push.changes) == 1
-    assert [request.done for request in script.unsent] == [True, True]
+    named = [trouble.changes for trouble in script.troubles if isinstance(trouble, ChangesInDoubt)]
+    assert named == [("message 'bokeh_event' sent",)] * sent
+    assert message.done is sent
+    assert groups == [(push,)] + [(message,)] * (not sent)
+    assert (script.slider.id.encode() in bytes(message.content), script.slider.id == "p1002") == (True, False)
 
 
 def test_a_refusal_of_before_a_push_into_a_new_session_is_not_reported_of_later_changes() -> None:
