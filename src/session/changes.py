@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import lru_cache
 from types import FunctionType
 from typing import Any, NamedTuple, cast
@@ -121,7 +122,10 @@ def replaced(event: DocumentPatchedEvent) -> Before | None:
     if isinstance(event, ModelChangedEvent | ColumnDataChangedEvent) and isinstance(calling, FunctionType):
         names = calling.__code__.co_freevars
         if calling.__closure__ is not None and "old" in names:
-            return Before(calling.__closure__[names.index("old")].cell_contents)
+            old: Any = calling.__closure__[names.index("old")].cell_contents
+            if isinstance(event, ColumnDataChangedEvent) and isinstance(old, dict):
+                old = {name: copy(column) for name, column in old.items()}  # Bokeh streams into the same lists
+            return Before(old)
     return None
 
 

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
-__all__ = ["SentColumns", "are_level", "are_overtaken", "complete_received", "complete_sent", "misfits", "whole"]
+__all__ = [
+    "SentColumns",
+    "are_level",
+    "are_overtaken",
+    "complete_received",
+    "complete_sent",
+    "has_added",
+    "misfits",
+    "whole",
+]
 
 _LARGE = 64 * 1024  # bytes
 _MANY = 256  # sources
@@ -56,9 +65,11 @@ class SentColumns:
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], Encoded] = {}
         self._large: list[tuple[str, str]] = []
+        self._fresh: set[tuple[str, str]] = set()  # those that were sent since anything arrived from the server
 
     def heard(self) -> None:
         """Take note that something arrives from the server: forget what takes much room."""
+        self._fresh.clear()
         while self._large:
             self._sent.pop(self._large.pop(), None)
 
@@ -102,6 +113,7 @@ class SentColumns:
 
     def _keep(self, key: tuple[str, str], encoded: Encoded) -> None:
         self._sent[key] = encoded
+        self._fresh.add(key)
         size = len(memoryview(encoded.content)) + sum(memoryview(buffer.data).nbytes for buffer in encoded.buffers)
         if size > _LARGE or len(self._sent) > _MANY:
             self._large.append(key)
@@ -121,7 +133,9 @@ class SentColumns:
         sent = self._sent.get(key)
         if sent is None:
             return False
-        if _comparable(sent) == _comparable(encode_columns(whole(event))):
+        # What leaves columns as they are may have been done to them later as well, and somebody may want to hear of it.
+        may_be_late = key in self._fresh or (isinstance(event, ColumnsStreamedEvent) and has_added(event))
+        if may_be_late and _comparable(sent) == _comparable(encode_columns(whole(event))):
             return True
         self._sent.pop(key, None)  # another thread may have come first
         return False
@@ -196,6 +210,16 @@ def _are_same(part: Any, values: Any) -> bool:
         with suppress(TypeError, ValueError, OverflowError):
             return part.tobytes() == np.asarray(values).astype(part.dtype).tobytes()
     return True
+
+
+def has_added(event: ColumnsStreamedEvent) -> bool:
+    """Say whether rows have pushed no others out, so that there are more for certain.
+
+    Args:
+        event: The rows, which have just been added.
+    """
+    columns: Any = getattr(event.model, event.attr)
+    return event.rollover is None or max(map(len, columns.values()), default=0) < event.rollover
 
 
 def are_level(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:

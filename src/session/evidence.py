@@ -183,12 +183,18 @@ class Evidence:
         model = self.document.models[cast(Any, key[0])]
         here = self._columns(getattr(model, key[1]))
         theirs = lists(_decoded(self._snapshot.attribute(key), self._buffers))
-        events = [_decoded_event(request) for request in ours]
-        later = [_decoded_event(request) for request in self._after(key, ours)]
+        events = [self._column_event(request) for request in ours]
+        later = [self._column_event(request) for request in self._after(key, ours)]
         before = ours[0].before
         was_before = before is not None and self._columns_before(before) == theirs
         # What comes after leads to the same from each number, and the last one shows, whoever has made it.
         return Told(column_counts(theirs, events, later, here), _latest if was_before else _last)
+
+    def _column_event(self, request: Request) -> dict[str, Any]:
+        event = _decoded_event(request)
+        if request.before is not None:
+            event["before"] = self._columns_before(request.before)
+        return event
 
     def _columns_before(self, before: Before) -> Columns:
         if before.buffers is None:

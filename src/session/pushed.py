@@ -19,6 +19,7 @@ from bokeh.document.events import (
 )
 from bokeh.models.sources import ColumnDataSource
 
+from .columns import has_added
 from .identity import reachable
 from .plain import PLAIN, may_hold_models
 
@@ -83,7 +84,7 @@ class Pushed:
                 source = cast(ColumnDataSource, event.model)
                 if not isinstance(event, ColumnsStreamedEvent) or lengths is None or lengths != _lengths(source):
                     return False
-                return True if event.rollover is None or max(lengths.values(), default=0) < event.rollover else None
+                return True if has_added(event) else None
         return False
 
     def _forget(self, value: Any) -> None:

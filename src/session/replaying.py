@@ -38,8 +38,8 @@ def replayed(
 
     Args:
         theirs: The server's value.
-        events: The changes in question.
-        later: Those made after them.
+        events: The changes in question; what one has replaced, as far as it is known, is its "before".
+        later: Those made after them, likewise.
         here: The value here, which has all changes.
         copy: Copies a value.
         apply: Applies a change to a value, which it may alter: of many changes, each a copy would take too long.
@@ -53,11 +53,16 @@ def replayed(
                 continue
         except (KeyError, ValueError, TypeError, IndexError):
             continue  # it does not fit: the server has refused it
+        rest, goal = [*events[count:], *later], here
+        # On top of anything, a replacement gives what is here. That it is still to come, what it has replaced tells.
+        replacement = next((number for number, event in enumerate(rest) if "before" in event), None)
+        if replacement is not None:
+            rest, goal = rest[:replacement], rest[replacement]["before"]
         value = copy(theirs)
-        rest = [*events[count:], *later]
         for event in rest[_last_replacement(rest) :]:
             value = apply(value, event)
-        if value == here:
+        # What is before a replacement may have been made behind it, and told of first.
+        if value == goal or (replacement is not None and theirs == goal):
             found.add(count)
     return frozenset(found)
 
