@@ -11,7 +11,7 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.core.serialization import DeserializationError, SerializationError
 from bokeh.document import Document
@@ -21,6 +21,7 @@ from bokeh.document.events import (
     ColumnsStreamedEvent,
     DocumentChangedEvent,
     DocumentPatchedEvent,
+    MessageSentEvent,
     ModelChangedEvent,
     RootAddedEvent,
     RootRemovedEvent,
@@ -46,6 +47,7 @@ from .errors import (
     DuplicateModelId,
     PendingLimitExceeded,
     SessionClosed,
+    UsageError,
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_letting_go, let_go
@@ -141,6 +143,7 @@ class SyncEngine:
             self._judge,
         )
         self._late: LateChanges | None = None  # since the connection was lost for good
+        self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     @property
     def document(self) -> Document | None:
@@ -335,6 +338,7 @@ class SyncEngine:
         """Stop following the document, which stays as it is and can be given to another session."""
         document, self._followed = self._followed, None
         self._late = None
+        self._deferred.clear()
         self._schedule.replace(())
         if document is not None:
             del _owners[document]
@@ -401,7 +405,11 @@ class SyncEngine:
             self._threads.end(token)
 
     def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
-        if self._is_pushed(event, token) or self._acquaintance.is_about_stranger(event):
+        if self._is_pushed(event, token):
+            return
+        if self._acquaintance.is_about_stranger(event):
+            if isinstance(event, MessageSentEvent):
+                self._defer(event)
             return
         if is_undone(event):
             self._conflicts.doubt(ROOTS)  # their order may be another one
@@ -409,12 +417,25 @@ class SyncEngine:
         try:
             if may_place(event):
                 self._threads.place(lambda: self._write_and_post(event, before, token, places=True))
+                deferred, self._deferred = self._deferred, []
+                for message in deferred:
+                    self._take_up(message)
             else:
                 self._threads.await_place()
                 self._write_and_post(event, before, token)
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
+
+    def _defer(self, event: MessageSentEvent) -> None:
+        """Keep a message to a model, as a click, until the change that brings the model in is told of and sent."""
+        model: Any = cast(Any, event.msg_data).model
+        if model.document is not event.document:
+            # Not raised: in a handler, that would keep the very change from being sent that has taken the model out.
+            text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document."
+            self._on_trouble(UsageError(text + " Add the model first."))
+            return
+        self._deferred.append(event)
 
     def _write_and_post(
         self, event: DocumentPatchedEvent, before: Before | None, token: object, *, places: bool = False

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bokehwire import ChangesInDoubt
 from bokehwire.protocol import Ok
 from bokehwire.session import replaying
 from bokehwire.session.replaying import Columns, column_counts, replayed, shows_columns
@@ -236,6 +237,48 @@ def test_changes_that_lead_back_do_not_speak_for_one_between_them(value: int, ar
     after = script.contents()
     script.source.patch({"x": [(0, 1)]})
     assert missing(script, after if arrived else before) == expected
+
+
+REPLACEMENTS: dict[str, Callable[[Any], object]] = {
+    "all": lambda source: setattr(source, "data", {"x": ["r"]}),
+    "a column": lambda source: source.data.__setitem__("x", ["r"]),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("replace", REPLACEMENTS.values(), ids=REPLACEMENTS)
+def test_a_replacement_is_sent_again_where_the_server_has_what_was_before(
+    replace: Callable[[Any], object], streamed: bool
+) -> None:
+    script = with_columns({"x": ["a"]})
+    before = script.contents()
+    if streamed:
+        script.source.stream({"x": ["A"]})
+    replace(script.source)
+    script.source.stream({"x": ["later"]})
+    assert missing(script, before) == 2 + streamed
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("replace", REPLACEMENTS.values(), ids=REPLACEMENTS)
+def test_a_replacement_is_not_sent_again_over_what_another_viewer_has_added(
+    replace: Callable[[Any], object], streamed: bool
+) -> None:
+    """On top of anything, it would give what is here."""
+    script = with_columns({"x": ["a"]})
+    if streamed:
+        script.source.stream({"x": ["A"]})
+    replace(script.source)
+    script.doubted = tuple(script.posted)
+    there = script.contents()
+    (columns,) = (
+        root["attributes"]["data"] for root in there.content["doc"]["roots"] if root["name"] == "ColumnDataSource"
+    )
+    columns["entries"][0][1].append("of another viewer")
+    script.come_back(there)
+    assert [type(trouble) for trouble in script.troubles] == [ChangesInDoubt]
+    assert script.resumed[-1][0] == ()
+    assert list(script.source.data["x"]) == ["r", "of another viewer"]
 
 
 def with_columns(data: dict[str, Any]) -> Scripted:

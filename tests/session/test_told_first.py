@@ -1,0 +1,214 @@
+"""A handler, or another thread, does something before the session is told of a change; on a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bokeh.document import Document
+from bokeh.document.events import DocumentChangedEvent, TitleChangedEvent
+from bokeh.events import ButtonClick
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets import Button, Div
+
+from bokehwire import ClientSession, UsageError, push_session
+from bokehwire.session import encoding, turns
+from bokehwire.session.requests import Request
+
+from ..apps import model
+from ..live import DEADLINE, LiveServer
+from ..servers import SERVER_KINDS, make_server
+from .faces import Face, contents, differences
+
+
+def made() -> Document:
+    document = Document()
+    for root in (Div(name="one", text="1"), Div(name="two", text="2"), Column(name="box")):
+        document.add_root(root)
+    document.add_root(ColumnDataSource(name="source", data={"x": [1, 2, 3]}))
+    return document
+
+
+def assert_equal(server: LiveServer, session: ClientSession) -> None:
+    for _ in range(3):
+        session.force_roundtrip()
+    there, here = server.edit(session.id, contents), contents(session.document)
+    assert there == here, differences(there, here)
+
+
+HANDLERS: dict[str, tuple[Callable[[Document], Any], Callable[[Document, Any], Any]]] = {
+    "another title": (lambda d: setattr(d, "title", "A"), lambda d, event: setattr(d, "title", "B")),
+    "the root is removed": (lambda d: d.add_root(Div(text="n")), lambda d, event: d.remove_root(event.model)),
+    "another root": (lambda d: d.add_root(Div(text="n")), lambda d, event: d.add_root(Div(text="m"))),
+    "the root is added": (lambda d: d.remove_root(d.roots[0]), lambda d, event: d.add_root(event.model)),
+    "another is removed": (lambda d: d.remove_root(d.roots[0]), lambda d, event: d.remove_root(d.roots[0])),
+}
+
+
+@pytest.mark.filterwarnings("ignore:reference already known")  # of the root that the server has yet, and gets once more
+@pytest.mark.parametrize(("change", "react"), HANDLERS.values(), ids=HANDLERS)
+def test_what_a_listener_of_the_document_does_first(
+    change: Callable[[Document], Any], react: Callable[[Document, Any], Any], server: LiveServer, blocking: Face
+) -> None:
+    document = made()
+    waiting = [react]
+    armed = threading.Event()
+
+    def listen(event: DocumentChangedEvent) -> None:
+        if armed.is_set() and waiting:
+            waiting.pop()(document, event)
+
+    document.on_change(listen)
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        armed.set()
+        change(document)
+        assert not waiting
+        made_here = {str(root.id) for root in document.roots}
+        assert_equal(server, session)
+        assert {str(root.id) for root in document.roots} == made_here
+
+
+def test_a_title_that_another_thread_sets_meanwhile(server: LiveServer, blocking: Face) -> None:
+    document = made()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(event: DocumentChangedEvent) -> None:
+        if isinstance(event, TitleChangedEvent) and event.title == "A":
+            inside.set()
+            assert go_on.wait(DEADLINE)
+
+    document.on_change(wait)
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        thread = threading.Thread(target=setattr, args=[document, "title", "A"])
+        thread.start()
+        assert inside.wait(DEADLINE)
+        document.title = "B"
+        go_on.set()
+        thread.join(DEADLINE)
+        assert_equal(server, session)
+
+
+def test_a_handler_that_cuts_rows_off_and_makes_a_call(server: LiveServer, blocking: Face) -> None:
+    """What it has sent whole has the row already, of which is told later."""
+    document = made()
+    columns: Any = model(document, "source").data
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+
+        def cut(attr: str, old: object, new: object) -> None:
+            if len(columns["x"]) > 3:
+                columns["x"] = columns["x"][-3:]
+                session.force_roundtrip()
+
+        model(document, "source").on_change("data", cut)
+        model(document, "source").stream({"x": [10]})
+        assert_equal(server, session)
+        assert list(columns["x"]) == [2, 3, 10]
+
+
+BETWEEN: dict[str, Callable[[Document], Any]] = {
+    "tags": lambda document: setattr(model(document, "one"), "tags", ["a", ["b"]]),
+    "styles": lambda document: setattr(model(document, "one"), "styles", {"color": "red"}),
+    "a root": lambda document: document.add_root(Div(text="new")),
+    "children": lambda document: setattr(model(document, "box"), "children", [Div(text="new")]),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN)
+def test_a_handler_that_pushes_and_changes_something_else(
+    between: Callable[[Document], Any], server: LiveServer, blocking: Face
+) -> None:
+    """The push has the row already, of which is told later."""
+    document = made()
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        waiting = [between]
+
+        def push(attr: str, old: object, new: object) -> None:
+            if waiting:
+                session.push()
+                waiting.pop()(document)
+
+        model(document, "source").on_change("data", push)
+        model(document, "source").stream({"x": [10]})
+        assert_equal(server, session)
+        assert list(model(document, "source").data["x"]) == [1, 2, 3, 10]
+
+
+def test_a_handler_that_clicks_a_button_which_has_just_come_in(server: LiveServer, blocking: Face) -> None:
+    """The server gets the button first; and what is gone nobody can click, which is said."""
+    told: list[Exception] = []
+    document = made()
+    box, button = model(document, "box"), Button(label="new")
+    clicked: list[str] = []
+
+    def click(attr: str, old: object, new: object) -> None:
+        document.callbacks.send_event(ButtonClick(button))
+
+    def watch(there: Document) -> None:
+        there.callbacks._message_callbacks["bokeh_event"] = [lambda event: clicked.append(event.model.label)]
+
+    with push_session(document, url=server.url(), transport=blocking.transport, on_error=told.append) as session:
+        server.edit(session.id, watch)
+        box.on_change("children", click)
+        box.children = [button]
+        assert_equal(server, session)
+        assert (clicked, told) == (["new"], [])
+        box.children = []
+        with pytest.raises(UsageError, match=r"'bokeh_event' to Button.* was not sent"):
+            session.force_roundtrip()
+        assert_equal(server, session)
+        assert clicked == ["new"]
+
+
+def test_a_removal_that_waits_for_a_push_without_the_root(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has it no more, and would drop what travels with the removal."""
+    document = made()
+    gone = model(document, "two")
+    posted: list[str] = []
+    encode_document = encoding.encode_document
+    thread = threading.Thread(target=document.remove_root, args=[gone])
+
+    def encode(document: Document) -> Any:
+        if thread.ident is None:
+            thread.start()
+            while thread.is_alive() and thread.ident not in turns._waiting:
+                thread.join(0.001)
+        return encode_document(document)
+
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        engine = session._session._engine
+        post = engine._post
+
+        def note(request: Request) -> None:
+            posted.extend(request.changes)
+            post(request)
+
+        monkeypatch.setattr(engine, "_post", note)
+        monkeypatch.setattr(encoding, "encode_document", encode)
+        session.push()
+        thread.join(DEADLINE)
+        assert posted == []
+        assert_equal(server, session)
+        assert gone not in document.roots
+
+
+def reacting(document: Document) -> None:
+    def react(event: Any) -> None:
+        if type(event).__name__ == "RootAddedEvent" and getattr(event.model, "text", "") == "1":
+            event.model.text = "seen"
+
+    document.on_change(react)
+
+
+@pytest.mark.parametrize("kind", SERVER_KINDS)
+def test_what_the_app_makes_of_a_root_as_soon_as_it_is_pushed(kind: str, blocking: Face) -> None:
+    """Of that it tells before the root, among what concerns the document that is overwritten."""
+    with (
+        make_server(kind, {"/": reacting}) as server,
+        push_session(made(), url=server.url(), transport=blocking.transport) as session,
+    ):
+        assert_equal(server, session)
+        assert model(session.document, "one").text == "seen"
