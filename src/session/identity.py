@@ -122,7 +122,7 @@ class Acquaintance:
         Returns:
             The new ids by the old ones.
         """
-        before = {model: str(model.id) for model in document.models}
+        before = {model: str(model.id) for model in tuple(document.models)}
         self._known.clear()
         self.introduce_document(document)
         self._restless.clear()  # whatever has come back, all is written out
