@@ -242,9 +242,9 @@ class Comeback:
 
         assert self._starting_over is not None
         self._starting_over.on_answer = note
-        unsent = [(request,) for request in messages if request.sent_after is None]
-        self._resume([(self._starting_over,), *unsent], (), self._judge.losses)
-        unclear = tuple(request for request in messages if request.sent_after is not None)
+        unsent = [request for request in messages if request.sent_after is None]
+        unclear = tuple(request for request in messages if request not in unsent)
+        self._resume([(self._starting_over,), *((request,) for request in unsent)], (), self._judge.losses)
         if unclear:
             self._judge.forsake(unclear)
 

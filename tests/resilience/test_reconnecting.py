@@ -306,6 +306,7 @@ def test_a_server_that_was_restarted_has_lost_the_session(new_session: Any, some
             await do(session.force_roundtrip())
             first.kill()
             slider.value = 6
+            await do(session.wait_for(lambda: log.losses, DEADLINE))  # what may have been sent before is in doubt
             document.callbacks.trigger_on_change(MessageSentEvent(document, "title", "told after the restart"))
             with ServerProcess() as second:
                 proxy.retarget(second.port)

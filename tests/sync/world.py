@@ -28,7 +28,7 @@ from bokeh.model import Model
 from bokeh.models import Column
 from bokeh.models.widgets import Button, Div, Slider
 
-from bokehwire import AsyncClientSession, PatchRejected
+from bokehwire import AsyncClientSession, PatchRejected, UsageError
 
 from ..session.faces import Contents, contents, differences
 from .edits import Edit, Side, Written, models_of, seed
@@ -361,7 +361,7 @@ class World:
         assert client.heard == sent, f"{client.heard} heard of {sent}"
 
     def _check_errors(self, client: Client) -> None:
-        others = [error for error in client.errors if not isinstance(error, PatchRejected)]
+        others = [error for error in client.errors if not isinstance(error, PatchRejected | UsageError)]
         if others:
             raise AssertionError(f"a session raised {others[0]!r}") from others[0]
         poisoned = self.poisoned.get(client.link, Counter())
