@@ -15,6 +15,7 @@ from collections.abc import Sized
 from contextlib import suppress
 from operator import is_
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
 
 import numpy as np
 from bokeh.core.serialization import Buffer, Serializer
@@ -29,14 +30,15 @@ from bokeh.models.sources import ColumnarDataSource
 
 from .encoding import encode_columns
 from .holding import is_letting_go
-from .identity import defined_ids, reachable
+from .identity import defined_ids
 from .plain import PLAIN
 from .requests import Encoded
+from .telling import being_told
 from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
-    from bokeh.document.events import DocumentPatchedEvent
+    from bokeh.document.events import DocumentChangedEvent, DocumentPatchedEvent
 
 __all__ = [
     "SentColumns",
@@ -44,54 +46,24 @@ __all__ = [
     "are_overtaken",
     "complete_received",
     "complete_sent",
-    "has_added",
+    "may_be_converted",
     "misfits",
     "whole",
 ]
-
-_LARGE = 64 * 1024  # bytes
-_MANY = 256  # sources
 
 _CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
 
 class SentColumns:
-    """Columns as they were written out last, by the id of their model and the name of the property.
-
-    They are kept until something else is done to them. A handler of a change that they have already, or another thread,
-    may take its time, and hear from the server meanwhile; but large ones are not kept that long.
-    """
+    """Columns that were written out whole, and which changes of them were made by then and not told of yet."""
 
     def __init__(self) -> None:
-        self._sent: dict[tuple[str, str], Encoded] = {}
-        self._large: list[tuple[str, str]] = []
-        self._fresh: set[tuple[str, str]] = set()  # those that were sent since anything arrived from the server
-
-    def heard(self) -> None:
-        """Take note that something arrives from the server: forget what takes much room."""
-        self._fresh.clear()
-        while self._large:
-            self._sent.pop(self._large.pop(), None)
+        self._sent: dict[tuple[str, str], Encoded] = {}  # of what is let go together
+        self._had: WeakSet[DocumentChangedEvent] = WeakSet()
 
     def forget(self) -> None:
-        """Forget them all, since the document is replaced."""
+        """Forget the columns: what was let go together has been taken up."""
         self._sent.clear()
-        self._large.clear()
-
-    def changed(self, event: DocumentPatchedEvent) -> None:
-        """Forget what a change is about, or brings in: it may have been changed outside.
-
-        Args:
-            event: A change of the document, of which the server knows.
-        """
-        if not self._sent:
-            return
-        attr = getattr(event, "attr", None)
-        if attr is not None:
-            self._sent.pop((str(cast(Any, event).model.id), attr), None)
-        if _may_bring_models(event):
-            for model in reachable(event.model if isinstance(event, RootAddedEvent) else cast(Any, event).new):
-                self._sent.pop((str(model.id), "data"), None)
 
     def note(self, event: DocumentPatchedEvent, encoded: Encoded) -> None:
         """Take note of a change that is being sent.
@@ -100,23 +72,17 @@ class SentColumns:
             event: The change.
             encoded: How it was written out.
         """
-        self.changed(event)
         if isinstance(event, ColumnDataChangedEvent):
-            self._keep((str(event.model.id), event.attr), encoded)
+            if is_letting_go(event.document):
+                self._sent[str(event.model.id), event.attr] = encoded
+            else:
+                self._had |= {told for told in being_told(event.document) if getattr(told, "model", 0) is event.model}
         elif _may_bring_models(event) and is_letting_go(event.document):
             for identity in defined_ids(decoded(encoded.content)):
                 model = event.document.models.get_by_id(cast(Any, identity))
                 if isinstance(model, ColumnarDataSource):
-                    self._keep(
-                        (identity, "data"), encode_columns(ColumnDataChangedEvent(event.document, model, "data"))
-                    )
-
-    def _keep(self, key: tuple[str, str], encoded: Encoded) -> None:
-        self._sent[key] = encoded
-        self._fresh.add(key)
-        size = len(memoryview(encoded.content)) + sum(memoryview(buffer.data).nbytes for buffer in encoded.buffers)
-        if size > _LARGE or len(self._sent) > _MANY:
-            self._large.append(key)
+                    whole = ColumnDataChangedEvent(event.document, model, "data")
+                    self._sent[identity, "data"] = encode_columns(whole)
 
     def include(self, event: DocumentPatchedEvent) -> bool:
         """Say whether a change is in what was sent already.
@@ -125,17 +91,18 @@ class SentColumns:
             event: Any change of a document.
 
         Returns:
-            True for streamed rows and patches after which the columns are what was sent before.
+            True for streamed rows and patches that were made before the columns were written out; of those that are let
+            go together, where the columns are what was sent before.
         """
-        if not self._sent or not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
+        if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
             return False
+        if event in self._had:
+            return True
         key = str(event.model.id), event.attr
         sent = self._sent.get(key)
-        if sent is None:
+        if sent is None or not is_letting_go(event.document):
             return False
-        # What leaves columns as they are may have been done to them later as well, and somebody may want to hear of it.
-        may_be_late = key in self._fresh or (isinstance(event, ColumnsStreamedEvent) and has_added(event))
-        if may_be_late and _comparable(sent) == _comparable(encode_columns(whole(event))):
+        if _comparable(sent) == _comparable(encode_columns(whole(event))):
             return True
         self._sent.pop(key, None)  # another thread may have come first
         return False
@@ -212,14 +179,16 @@ def _are_same(part: Any, values: Any) -> bool:
     return True
 
 
-def has_added(event: ColumnsStreamedEvent) -> bool:
-    """Say whether rows have pushed no others out, so that there are more for certain.
+def may_be_converted(event: DocumentPatchedEvent) -> bool:
+    """Say whether an array may have made something else of a patch that was held back, and is sent as it was made.
 
     Args:
-        event: The rows, which have just been added.
+        event: Any change of a document.
     """
+    if not isinstance(event, ColumnsPatchedEvent) or not is_letting_go(event.document):
+        return False
     columns: Any = getattr(event.model, event.attr)
-    return event.rollover is None or max(map(len, columns.values()), default=0) < event.rollover
+    return any(isinstance(columns.get(name), np.ndarray) for name in event.patches)
 
 
 def are_level(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:

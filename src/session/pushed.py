@@ -10,22 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
-from bokeh.document.events import (
-    ColumnDataChangedEvent,
-    ColumnsStreamedEvent,
-    ModelChangedEvent,
-    RootAddedEvent,
-    RootRemovedEvent,
-)
+from bokeh.document.events import ColumnsStreamedEvent, RootAddedEvent, RootRemovedEvent
 from bokeh.models.sources import ColumnDataSource
 
-from .columns import has_added
-from .identity import reachable
-from .plain import PLAIN, may_hold_models
+from .telling import being_told
 
 if TYPE_CHECKING:
     from bokeh.document import Document
-    from bokeh.document.events import DocumentPatchedEvent
+    from bokeh.document.events import DocumentChangedEvent, DocumentPatchedEvent
     from bokeh.model import Model
 
 __all__ = ["Pushed"]
@@ -34,11 +26,12 @@ Lengths = dict[str, dict[str, int]]
 
 
 class Pushed:
-    """The roots of the last push, and how many rows its data sources had."""
+    """The roots of the last push, and the changes that it had and of which was not told yet."""
 
     def __init__(self) -> None:
         self._roots: WeakSet[Model] | None = None  # not their ids: a root gets its own only after this has heard of it
-        self._lengths: Lengths = {}
+        self._lengths: Lengths = {}  # of the columns, when a push was written
+        self._had: WeakSet[DocumentChangedEvent] = WeakSet()
 
     def note(self, document: Document) -> bool:
         """Take note of a document before it is written out, and once more behind that.
@@ -47,7 +40,7 @@ class Pushed:
             document: The document.
 
         Returns:
-            Whether it is as it was the last time.
+            Whether it is as it was before, so that it need not be written out once more.
         """
         roots = WeakSet(document.roots)
         lengths = {
@@ -55,43 +48,18 @@ class Pushed:
         }
         same = (roots, lengths) == (self._roots, self._lengths)
         self._roots, self._lengths = roots, lengths
+        self._had = being_told(document)
         return same
 
-    def has(self, event: DocumentPatchedEvent) -> bool | None:
-        """Say whether the last push had a change of which the document tells now.
+    def has(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether the last push had a change of which the document tells now, and which must not be made twice.
 
         Args:
             event: Any change of the document, whoever has made it.
-
-        Returns:
-            None where it cannot be said: of rows that push others out, and so leave as many as there were.
         """
-        if type(event) is ModelChangedEvent:  # most are
-            if self._lengths and type(event.new) not in PLAIN:
-                self._lengths.pop(str(event.model.id), None)  # it may be the data of a source
-                if may_hold_models(type(event.model), event.attr):
-                    self._forget(event.new)
-            return False
-        match event:
-            case RootAddedEvent():
-                self._forget(event.model)
-                if self._roots is not None:
-                    self._roots.add(event.model)
-            case RootRemovedEvent():
-                return self.lacks(event)
-            case ColumnsStreamedEvent() | ColumnDataChangedEvent():
-                lengths = self._lengths.pop(str(event.model.id), None)
-                source = cast(ColumnDataSource, event.model)
-                if not isinstance(event, ColumnsStreamedEvent) or lengths is None or lengths != _lengths(source):
-                    return False
-                return True if has_added(event) else None
-        return False
-
-    def _forget(self, value: Any) -> None:
-        """Forget the sources that come in, which may have been changed outside."""
-        if self._lengths:
-            for model in reachable(value):
-                self._lengths.pop(str(model.id), None)
+        if isinstance(event, RootAddedEvent) and self._roots is not None:
+            self._roots.add(event.model)
+        return self.lacks(event) or (isinstance(event, ColumnsStreamedEvent) and event in self._had)
 
     def lacks(self, event: DocumentPatchedEvent) -> bool:
         """Say whether a change removes a root that the last push had not, so that the server does not have it.

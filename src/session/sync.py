@@ -35,7 +35,7 @@ from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
 from .changes import ROOTS, classify, may_place, replaced, take_back
-from .columns import SentColumns, are_level, are_overtaken, complete_sent, whole
+from .columns import SentColumns, are_level, are_overtaken, complete_sent, may_be_converted, whole
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -288,7 +288,7 @@ class SyncEngine:
         Args:
             inbound: What arrived.
         """
-        self._sent_columns.heard()
+        self._sent_columns.forget()
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
             self._acquaintance.introduce_held(self._followed)
@@ -334,6 +334,8 @@ class SyncEngine:
         if self._followed is not None:
             with let_go(self._followed):
                 pass
+        while self._deferred:
+            self._name_unsent(self._deferred.pop(0))
 
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
@@ -386,10 +388,7 @@ class SyncEngine:
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
         is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
-        if setter is self._applier:
-            self._sent_columns.changed(event)
-            return
-        if is_pushed or self._is_part_of_replacing(event):
+        if is_pushed or setter is self._applier or self._is_part_of_replacing(event):
             return
         if self._sent_columns.include(event):
             return
@@ -397,8 +396,7 @@ class SyncEngine:
             self._late.add(event)
             return
         if isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
-            is_late = is_pushed is None or are_overtaken(event)
-            event = whole(event) if is_late and are_level(event) else event
+            event = whole(event) if are_overtaken(event) and are_level(event) else event
         token = self._threads.begin()
         try:
             self._send(event, before, token)
@@ -432,11 +430,14 @@ class SyncEngine:
         """Keep a message to a model, as a click, until the change that brings the model in is told of and sent."""
         model: Any = cast(Any, event.msg_data).model
         if model.document is not event.document:
-            # Not raised: in a handler, that would keep the very change from being sent that has taken the model out.
-            text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document."
-            self._on_trouble(UsageError(text + " Add the model first."))
+            self._name_unsent(event)  # and raise nothing: in a handler, that would keep the removal from being sent
             return
         self._deferred.append(event)
+
+    def _name_unsent(self, event: MessageSentEvent) -> None:
+        model = cast(Any, event.msg_data).model
+        text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document"
+        self._on_trouble(UsageError(f"{text}, or the change that brings it in was not. Add the model first."))
 
     def _write_and_post(
         self, event: DocumentPatchedEvent, before: Before | None, token: object, *, places: bool = False
@@ -460,7 +461,12 @@ class SyncEngine:
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
-            if self._holding.concerns(change.key) or is_overtaken(event) or are_overtaken(event):
+            if (
+                self._holding.concerns(change.key)
+                or is_overtaken(event)
+                or are_overtaken(event)
+                or may_be_converted(event)
+            ):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
@@ -523,7 +529,6 @@ class SyncEngine:
             raise ApplyError("the server's PULL-DOC-REPLY holds no document.")
         document = self._document
         version = content.get("version")
-        self._sent_columns.forget()
         try:
             replacement_ids = [str(root["id"]) for root in content["roots"]]
             title = content["title"]

@@ -46,6 +46,36 @@ def test_rows_are_sent_as_rows(column: Any, rows: Any, rollover: int | None) -> 
     assert not script.engine._conflicts.has_doubts
 
 
+def test_what_leaves_columns_as_they_are_is_sent_all_the_same() -> None:
+    """Another viewer may have changed them meanwhile, of which nobody has heard here; or the app counts."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.source.data = {"x": [0, 0]}
+    script.source.stream({"x": [0]}, 2)
+    script.source.patch({"x": [(1, 0)]})
+    script.source.stream({"x": [0]}, 2)
+    assert kinds(script) == ["ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched", "ColumnsStreamed"]
+
+
+def test_rows_that_push_others_out_behind_a_push() -> None:
+    script = Scripted()
+    script.source.stream({"x": [1], "y": [1]}, 1)
+    assert kinds(script) == ["ColumnsStreamed"]
+
+
+def test_a_held_patch_of_an_array_is_in_doubt() -> None:
+    """What the array has made of it, and what other changes that are held, nobody can tell any more."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.source.data = {"x": np.array([1, 2])}
+    script.document.hold()
+    script.source.patch({"x": [(0, 1.5)]})
+    assert not script.engine._conflicts.has_doubts
+    script.document.unhold()
+    assert kinds(script) == ["ColumnDataChanged", "ColumnsPatched"]
+    assert script.engine._conflicts.has_doubts
+
+
 PATCHES: dict[str, tuple[Any, list[Any]]] = {
     "a value": ([1, 2, 3], [(1, 5)]),
     "a slice": ([1, 2, 3], [(slice(0, 2), [5, 6])]),

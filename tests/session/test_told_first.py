@@ -161,6 +161,22 @@ def test_a_handler_that_clicks_a_button_which_has_just_come_in(server: LiveServe
         assert clicked == ["new"]
 
 
+def test_a_click_on_a_button_that_never_comes_in_is_named(server: LiveServer, blocking: Face) -> None:
+    document = made()
+    box, button = model(document, "box"), Button(label="new")
+
+    def fail(attr: str, old: object, new: object) -> None:
+        document.callbacks.send_event(ButtonClick(button))
+        raise ValueError("and so the change that brings it in is not sent")
+
+    session = push_session(document, url=server.url(), transport=blocking.transport)
+    box.on_change("children", fail)
+    with pytest.raises(ValueError, match="is not sent"):
+        box.children = [button]
+    with pytest.raises(UsageError, match=r"'bokeh_event' to Button.* was not sent"):
+        session.close()
+
+
 def test_a_removal_that_waits_for_a_push_without_the_root(
     server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,38 @@
+"""Which changes a document is just telling of.
+
+Bokeh makes a change, and calls the handlers of the model and the listeners of the document while it tells of it; the
+session is one of these. Until it hears of the change, a handler may do something else, or another thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.document.events import DocumentChangedEvent
+
+__all__ = ["being_told"]
+
+
+def being_told(document: Document) -> WeakSet[DocumentChangedEvent]:
+    """Find the changes that are made and of which not all have heard yet, in any thread. They are on the stacks.
+
+    Args:
+        document: The document.
+    """
+    manager = document.callbacks
+    telling = type(manager).trigger_on_change.__code__
+    found: WeakSet[DocumentChangedEvent] = WeakSet()
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code is telling:
+                local = frame.f_locals
+                if local.get("self") is manager and "event" in local:
+                    found.add(local["event"])
+            frame = frame.f_back
+    return found
