@@ -119,7 +119,10 @@ class SessionClosed(BokehWireError, RuntimeError):
 
 
 class UsageError(BokehWireError, RuntimeError):
-    """A session was used in a way that cannot work, such as a blocking call inside the loop it should drive."""
+    """A session was used in a way that cannot work.
+
+    Such as by a blocking call inside the loop it should drive, or a message to a model that is not in its document.
+    """
 
 
 class DocumentInUse(BokehWireError, ValueError):

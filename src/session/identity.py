@@ -116,11 +116,11 @@ class Acquaintance:
         Args:
             document: The document.
 
-        Raises:
-            DuplicateModelId: Two models have the same id, and the program chose it.
-
         Returns:
             The new ids by the old ones.
+
+        Raises:
+            DuplicateModelId: Two models have the same id, and the program chose it.
         """
         before = {model: str(model.id) for model in tuple(document.models)}
         self._known.clear()

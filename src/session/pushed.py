@@ -57,17 +57,12 @@ class Pushed:
         Args:
             event: Any change of the document, whoever has made it.
         """
-        if isinstance(event, RootAddedEvent) and self._roots is not None:
-            self._roots.add(event.model)
-        return self.lacks(event) or (isinstance(event, ColumnsStreamedEvent) and event in self._had)
-
-    def lacks(self, event: DocumentPatchedEvent) -> bool:
-        """Say whether a change removes a root that the last push had not, so that the server does not have it.
-
-        Args:
-            event: Any change of the document.
-        """
-        return isinstance(event, RootRemovedEvent) and self._roots is not None and event.model not in self._roots
+        if self._roots is not None:
+            if isinstance(event, RootAddedEvent):
+                self._roots.add(event.model)
+            elif isinstance(event, RootRemovedEvent):
+                return event.model not in self._roots
+        return isinstance(event, ColumnsStreamedEvent) and event in self._had
 
 
 def _lengths(source: ColumnDataSource) -> dict[str, int]:

@@ -399,12 +399,12 @@ class SyncEngine:
             event = whole(event) if are_overtaken(event) and are_level(event) else event
         token = self._threads.begin()
         try:
-            self._send(event, before, token)
+            self._send(event, before)
         finally:
             self._threads.end(token)
 
-    def _send(self, event: DocumentPatchedEvent, before: Before | None, token: object) -> None:
-        if self._is_pushed(event, token):
+    def _send(self, event: DocumentPatchedEvent, before: Before | None) -> None:
+        if self._is_pushed(event):
             return
         if self._acquaintance.is_about_stranger(event):
             if isinstance(event, MessageSentEvent):
@@ -415,13 +415,13 @@ class SyncEngine:
             return
         try:
             if may_place(event):
-                self._threads.place(lambda: self._write_and_post(event, before, token, places=True))
+                self._threads.place(lambda: self._write_and_post(event, before, places=True))
                 deferred, self._deferred = self._deferred, []
                 for message in deferred:
                     self._take_up(message)
             else:
                 self._threads.await_place()
-                self._write_and_post(event, before, token)
+                self._write_and_post(event, before)
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
@@ -439,9 +439,7 @@ class SyncEngine:
         text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document"
         self._on_trouble(UsageError(f"{text}, or the change that brings it in was not. Add the model first."))
 
-    def _write_and_post(
-        self, event: DocumentPatchedEvent, before: Before | None, token: object, *, places: bool = False
-    ) -> None:
+    def _write_and_post(self, event: DocumentPatchedEvent, before: Before | None, *, places: bool = False) -> None:
         change, implied, encoded = self._encode(event)
         made_after = self._holding.made_after(self._applier.seen)
         if self._comeback.untold is not None:
@@ -473,19 +471,20 @@ class SyncEngine:
                 self._conflicts.doubt_everything()
             if places:
                 self._departures.place(event.document, request)
-            if self._is_pushed(event, token):
+            if self._is_pushed(event):
                 self._conflicts.answered(request)
                 return
             self._post(request)
         except BaseException:
             self._conflicts.answered(request)
             raise
-        if self._is_pushed(event, token):
+        if self._is_pushed(event):
             self._conflicts.doubt(change.key)
 
-    def _is_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
+    def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
         """Let the push of another thread go first, and say whether a change must not be sent behind it."""
-        return self._threads.has_pushed(event, token) or self._pushed.lacks(event)
+        self._threads.await_push()
+        return self._pushed.has(event)
 
     def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""

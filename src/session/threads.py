@@ -7,7 +7,6 @@ from typing import TypeVar, cast
 
 from bokeh.core.property.vectorization import Expr, Field, Value
 from bokeh.document.events import (
-    ColumnsStreamedEvent,
     DocumentPatchedEvent,
     ModelChangedEvent,
     RootAddedEvent,
@@ -36,7 +35,6 @@ class Threads:
         self._writing = Turn()  # of a push
         self._placing = Turn()  # of changes that may bring models in
         self._begun: set[object] = set()  # the changes that threads are about to send
-        self._written: set[object] = set()  # those of them that the last push has
 
     @property
     def has_begun(self) -> bool:
@@ -87,7 +85,6 @@ class Threads:
             begun = self._begun.copy()
             written = write()
             if begun >= self._begun.copy():
-                self._written = begun
                 return written
 
     def place(self, post: Callable[[], None]) -> None:
@@ -106,16 +103,10 @@ class Threads:
         if self._placing.is_anothers:
             self._placing.run(object)
 
-    def has_pushed(self, event: DocumentPatchedEvent, token: object) -> bool:
-        """Let the push of another thread go first, and say whether it has rows that must not be sent once more.
-
-        Args:
-            event: The change.
-            token: What `begin` gave for it.
-        """
+    def await_push(self) -> None:
+        """Let the push of another thread go first."""
         if self._writing.is_anothers:
             self._writing.run(object)
-        return token in self._written and isinstance(event, ColumnsStreamedEvent)
 
 
 def is_overtaken(event: DocumentPatchedEvent) -> bool:

@@ -113,9 +113,6 @@ def test_a_push_carries_no_messages() -> None:
 
 def test_nobody_can_tell_what_has_become_of_messages_around_a_push_that_is_sent_again() -> None:
     before, push, behind, after = message("before"), Request(Ask.PUSH), message("behind"), message("after")
-    outbox = outbox_with(before)
-    sent(outbox, "1")
-    outbox.answered("1", Ok("s", "1"))
     outbox = outbox_with(before, push, behind, after)
     for msgid in ("1", "2"):
         sent(outbox, msgid)
