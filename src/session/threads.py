@@ -27,8 +27,8 @@ _UNPACKED = (Expr, Field, Value)  # of these, a model gives out what is inside
 class Threads:
     """The threads that change one document. A change is begun once the document tells of it, and then sent.
 
-    What another thread changes while a push is written must not be sent before the push, to be overwritten by what was;
-    and rows that the push has already must not be sent behind it, to be there twice.
+    What another thread changes while a push is written must not be sent before the push, to be overwritten by what was.
+    What of it the push has already, and must not be sent behind it, `Pushed` knows.
     """
 
     def __init__(self) -> None:
