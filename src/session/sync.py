@@ -11,22 +11,15 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from bokeh.core.serialization import DeserializationError, SerializationError
+from bokeh.core.serialization import DeserializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
 from bokeh.document.events import (
-    ColumnsPatchedEvent,
-    ColumnsStreamedEvent,
-    DocumentChangedEvent,
     DocumentPatchedEvent,
-    MessageSentEvent,
-    ModelChangedEvent,
     RootAddedEvent,
     RootRemovedEvent,
-    SessionCallbackAdded,
-    SessionCallbackRemoved,
     TitleChangedEvent,
 )
 
@@ -34,8 +27,6 @@ from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import ROOTS, classify, may_place, replaced, take_back
-from .columns import SentColumns, are_level, are_overtaken, complete_sent, may_be_converted, whole
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove
@@ -44,25 +35,20 @@ from .errors import (
     ApplyError,
     ConnectionLost,
     DocumentInUse,
-    DuplicateModelId,
     PendingLimitExceeded,
     SessionClosed,
-    UsageError,
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_letting_go, let_go
 from .identity import Acquaintance, defined_ids
 from .judging import Judge
-from .late import LateChanges
-from .plain import PLAIN
-from .pushed import Pushed
+from .outgoing import Outgoing
 from .recognition import Recognition
 from .recovery import Recovery
 from .refusals import not_sent, refusal, undecided
 from .requests import (
     Answered,
     Ask,
-    Before,
     Disconnected,
     Doubted,
     Group,
@@ -74,11 +60,10 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot, config_id
-from .threads import Threads, is_overtaken, is_undone
 from .wire_objects import decoded
 
 if TYPE_CHECKING:
-    from .requests import Change, Encoded
+    pass
 
 __all__ = ["SyncEngine"]
 
@@ -110,7 +95,6 @@ class SyncEngine:
         self._on_trouble = on_trouble
         self._document: Document | None = None
         self._followed: Document | None = None  # set before the answer to a first push, unlike _document
-        self._title = ""  # of the followed document, before a change of it that is just being made
         self._echoes: dict[Request, PushEcho] = {}
         self._replacing: Counter[tuple[str, str]] | None = None
         self._server_version: str | None = None
@@ -122,18 +106,29 @@ class SyncEngine:
         self._judge = Judge(self._conflicts, resume, on_trouble, self._acquaintance)
         self._rereads: dict[Request, Doubts] = {}
         self._answers = 0
-        self._sent_columns = SentColumns()
-        self._threads = Threads()
-        self._pushed = Pushed()
         self._investigations: dict[Request, tuple[Group, Reply]] = {}
         self._overwritten: int | None = None  # the questions answered when a pull had overwritten changes under way
         self._recognition = Recognition()
+        self._outgoing = Outgoing(
+            post,
+            schedule,
+            on_trouble,
+            self._made_after,
+            self._is_part_of_replacing,
+            self._reread_doubts,
+            self._acquaintance,
+            self._conflicts,
+            self._departures,
+            self._holding,
+            self._applier,
+            self._recognition,
+        )
         self._comeback = Comeback(
             recovery,
             post,
             resume,
             self._pushing,
-            self._threads.alone,
+            self._outgoing.alone,
             self._echoes,
             self._conflicts,
             self._departures,
@@ -142,8 +137,6 @@ class SyncEngine:
             self._applier,
             self._judge,
         )
-        self._late: LateChanges | None = None  # since the connection was lost for good
-        self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     @property
     def document(self) -> Document | None:
@@ -246,7 +239,7 @@ class SyncEngine:
         try:
             with let_go(document):
                 self._follow(document)
-                request = self._threads.alone(write_and_post)
+                request = self._outgoing.alone(write_and_post)
         except BaseException:
             if newly_followed:
                 self.detach()
@@ -254,19 +247,9 @@ class SyncEngine:
         return request
 
     def _pushing(self, document: Document) -> Request:
-        request = Request.carrying(Ask.PUSH, self._threads.written(lambda: self._write(document)))
+        request = Request.carrying(Ask.PUSH, self._outgoing.written(document))
         self._echoes[request] = PushEcho([root.id for root in document.roots])
         return request
-
-    def _write(self, document: Document) -> Encoded:
-        self._acquaintance.introduce_document(document)
-        if str(document.config.id) != self._recognition.config_id:
-            self._acquaintance.introduce_configuration(document)
-        while True:
-            self._pushed.note(document)
-            encoded = encoding.encode_document(document)
-            if self._pushed.note(document):
-                return encoded
 
     def ask(self, ask: Ask, on_answer: Callable[[Reply], None] | None = None) -> Request:
         """Ask something that does not concern the document.
@@ -288,7 +271,7 @@ class SyncEngine:
         Args:
             inbound: What arrived.
         """
-        self._sent_columns.forget()
+        self._outgoing.forget_columns()
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
             self._acquaintance.introduce_held(self._followed)
@@ -327,25 +310,22 @@ class SyncEngine:
     @property
     def late_changes(self) -> tuple[str, ...]:
         """The changes made since the connection was lost for good, until the document was let go of."""
-        return () if self._late is None else self._late.names
+        return self._outgoing.late_changes
 
     def let_go_of_held(self) -> None:
         """Take up the changes that the program holds back (`Document.hold`): there is no later."""
         if self._followed is not None:
             with let_go(self._followed):
                 pass
-        while self._deferred:
-            self._name_unsent(self._deferred.pop(0))
+        self._outgoing.name_deferred()
 
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
         document, self._followed = self._followed, None
-        self._late = None
-        self._deferred.clear()
         self._schedule.replace(())
         if document is not None:
             del _owners[document]
-            document.remove_on_change(self._changed)
+            self._outgoing.leave(document)
 
     def _refuse_foreign(self, document: Document) -> None:
         owner = _owners.get(document)
@@ -358,156 +338,22 @@ class SyncEngine:
     def _follow(self, document: Document) -> None:
         if self._followed is None:
             self._followed = document
-            self._title = document.title
             _owners[document] = weakref.ref(self)
-            # `on_change_dispatch_to` asks for each event which methods a receiver has: 7 us (3.10.2, Python 3.13).
-            document.on_change(self._changed)
+            self._outgoing.follow(document)
             self._schedule.replace(document.session_callbacks)
 
-    def _changed(self, event: DocumentChangedEvent) -> None:
-        """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
-        if isinstance(event, DocumentPatchedEvent):
-            self._document_patched(event)
-        elif isinstance(event, SessionCallbackAdded):
-            self._schedule.add(event.callback)
-        elif isinstance(event, SessionCallbackRemoved):
-            self._schedule.remove(event.callback)
-
-    def _document_patched(self, event: DocumentPatchedEvent) -> None:
-        try:
-            self._take_up(event)
-        except (SerializationError, DuplicateModelId) as error:
-            if not is_letting_go(event.document):
-                raise
-            self._on_trouble(error)
-        except BaseException:  # as by Ctrl-C: whether it will be sent nobody knows
-            self._conflicts.doubt(classify(event).key)
-            raise
-
-    def _take_up(self, event: DocumentPatchedEvent) -> None:
-        setter: object = event.setter
-        before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
-        is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
-        if is_pushed or setter is self._applier or self._is_part_of_replacing(event):
-            return
-        if self._sent_columns.include(event):
-            return
-        if self._late is not None:
-            self._late.add(event)
-            return
-        if isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
-            event = whole(event) if are_overtaken(event) and are_level(event) else event
-        token = self._threads.begin()
-        try:
-            self._send(event, before)
-        finally:
-            self._threads.end(token)
-
-    def _send(self, event: DocumentPatchedEvent, before: Before | None) -> None:
-        if self._is_pushed(event):
-            return
-        if self._acquaintance.is_about_stranger(event):
-            if isinstance(event, MessageSentEvent):
-                self._defer(event)
-            return
-        if is_undone(event):
-            self._conflicts.doubt(ROOTS)  # their order may be another one
-            return
-        try:
-            if may_place(event):
-                self._threads.place(lambda: self._write_and_post(event, before, places=True))
-                deferred, self._deferred = self._deferred, []
-                for message in deferred:
-                    self._take_up(message)
-            else:
-                self._threads.await_place()
-                self._write_and_post(event, before)
-        except DuplicateModelId:
-            take_back(event, self._applier)  # here, since it has handlers called
-            raise
-
-    def _defer(self, event: MessageSentEvent) -> None:
-        """Keep a message to a model, as a click, until the change that brings the model in is told of and sent."""
-        model: Any = cast(Any, event.msg_data).model
-        if model.document is not event.document:
-            self._name_unsent(event)  # and raise nothing: in a handler, that would keep the removal from being sent
-            return
-        self._deferred.append(event)
-
-    def _name_unsent(self, event: MessageSentEvent) -> None:
-        model = cast(Any, event.msg_data).model
-        text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document"
-        self._on_trouble(UsageError(f"{text}, or the change that brings it in was not. Add the model first."))
-
-    def _write_and_post(self, event: DocumentPatchedEvent, before: Before | None, *, places: bool = False) -> None:
-        change, implied, encoded = self._encode(event)
+    def _made_after(self) -> int:
+        """Say up to which change of the server's one that is made here now knows what the server has; -1 for none."""
+        if self._was_overwritten():
+            return -1
         made_after = self._holding.made_after(self._applier.seen)
-        if self._comeback.untold is not None:
-            made_after = min(made_after, self._comeback.untold - 1)
-        if self._overwritten is not None:
-            if self.is_settled_since(self._overwritten):
-                self._overwritten = None
-            else:
-                made_after = -1
-        if before is None:
-            before = replaced(event)
-        request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
-        if self._departures.knows_of_any_missing:
-            self._departures.left(event.document)
-            if self._departures.mark(request, self._conflicts.coming_back):
-                request.made_after = -1
-        self._sent_columns.note(event, encoded)
-        try:
-            self._conflicts.changed(request)
-            if (
-                self._holding.concerns(change.key)
-                or is_overtaken(event)
-                or are_overtaken(event)
-                or may_be_converted(event)
-            ):
-                self._conflicts.doubt(change.key)
-            if request.returns and is_letting_go(event.document):
-                # Where changes were combined, the server has not been told that the models were gone.
-                self._conflicts.doubt_everything()
-            if places:
-                self._departures.place(event.document, request)
-            if self._is_pushed(event):
-                self._conflicts.answered(request)
-                return
-            self._post(request)
-        except BaseException:
-            self._conflicts.answered(request)
-            raise
-        if self._is_pushed(event):
-            self._conflicts.doubt(change.key)
+        return made_after if self._comeback.untold is None else min(made_after, self._comeback.untold - 1)
 
-    def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
-        """Let the push of another thread go first, and say whether a change must not be sent behind it."""
-        self._threads.await_push()
-        return self._pushed.has(event)
-
-    def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
-        """Write a change, and say what it is and whether the server may have it already."""
-        try:
-            if not (type(event) is ModelChangedEvent and type(event.new) in PLAIN):  # as most are
-                self._acquaintance.introduce_event(event, replaced)
-                event = complete_sent(event)
-            change = classify(event)
-            implied = self._acquaintance.is_fresh(change.key)
-            return change, implied, encoding.encode_event(event.document, event, self._acquaintance)
-        except Exception as error:
-            # It is made here already and never reaches the server, whose value takes its place.
-            change = classify(event)
-            self._conflicts.doubt(change.key)
-            self._reread_doubts()
-            if isinstance(error, SerializationError | DuplicateModelId):
-                raise
-            text = f"{change} cannot be written as JSON, and the server's value takes its place: "
-            raise SerializationError(f"{text}{type(error).__name__}: {error}") from error
-
-    def _title_before(self, event: TitleChangedEvent) -> Before:
-        before, self._title = Before(self._title), event.title
-        return before
+    def _was_overwritten(self) -> bool:
+        """Say whether a pull has overwritten changes under way, and the server has not told since what it has."""
+        if self._overwritten is not None and self.is_settled_since(self._overwritten):
+            self._overwritten = None
+        return self._overwritten is not None
 
     def _is_part_of_replacing(self, event: DocumentPatchedEvent) -> bool:
         """Tell the changes that a pull itself makes from those of a handler meanwhile, which are ours to send."""
@@ -617,7 +463,7 @@ class SyncEngine:
         self._note_what_is_there(document, snapshot)
 
     def _note_what_is_there(self, document: Document, snapshot: Snapshot) -> None:
-        if self._overwritten is None or self.is_settled_since(self._overwritten):
+        if not self._was_overwritten():
             self._departures.found(document, snapshot.identities)
 
     def _note_what_is_lacking(self, document: Document, snapshot: Snapshot) -> None:
@@ -714,9 +560,8 @@ class SyncEngine:
     def _lose(self, error: Exception | None, unanswered: tuple[Request, ...]) -> None:
         if error is None:
             self.detach()
-        elif self._late is None:
-            # Until the program has been told, it may go on changing a document that nothing is sent of any more.
-            self._late = LateChanges()
+        else:
+            self._outgoing.end()
             self._schedule.replace(())
         self._echoes.clear()
         self._rereads.clear()

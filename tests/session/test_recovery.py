@@ -97,7 +97,7 @@ def test_a_push_into_a_new_session_has_what_another_thread_changes_while_it_is_w
         encoded = encode_document(document)
         if thread.ident is None:
             thread.start()
-            while not script.engine._threads.has_begun:
+            while not script.engine._outgoing._threads.has_begun:
                 assert thread.is_alive()
         return encoded
 

@@ -52,7 +52,7 @@ def test_a_push_has_what_another_thread_changes_while_it_is_written(
         encoded = encode_document(document)
         if thread.ident is None:
             thread.start()
-            while not session._session._engine._threads.has_begun:
+            while not session._session._engine._outgoing._threads.has_begun:
                 assert thread.is_alive()
         return encoded
 
@@ -183,8 +183,8 @@ def test_a_change_that_another_thread_overtakes_on_its_way(
     on_its_way, go_on = threading.Event(), threading.Event()
     thread = threading.Thread(target=setattr, args=[slider, "value", 1])
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
-        engine = session._session._engine
-        post = engine._post
+        outgoing = session._session._engine._outgoing
+        post = outgoing._post
 
         def post_late(request: Any) -> None:
             if threading.current_thread() is thread:
@@ -192,7 +192,7 @@ def test_a_change_that_another_thread_overtakes_on_its_way(
                 assert go_on.wait(DEADLINE)
             post(request)
 
-        monkeypatch.setattr(engine, "_post", post_late)
+        monkeypatch.setattr(outgoing, "_post", post_late)
         thread.start()
         assert on_its_way.wait(DEADLINE)
         slider.value = 2

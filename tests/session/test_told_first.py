@@ -195,14 +195,14 @@ def test_a_removal_that_waits_for_a_push_without_the_root(
         return encode_document(document)
 
     with push_session(document, url=server.url(), transport=blocking.transport) as session:
-        engine = session._session._engine
-        post = engine._post
+        outgoing = session._session._engine._outgoing
+        post = outgoing._post
 
         def note(request: Request) -> None:
             posted.extend(request.changes)
             post(request)
 
-        monkeypatch.setattr(engine, "_post", note)
+        monkeypatch.setattr(outgoing, "_post", note)
         monkeypatch.setattr(encoding, "encode_document", encode)
         session.push()
         thread.join(DEADLINE)
