@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -23,7 +23,7 @@ from ..protocol import (
     ReplyReceived,
 )
 from ..protocol.errors import INTERNAL_ERROR
-from ..transports import ConnectionClosed, ConnectionOptions, ConnectTimeout, Transport, WebSocket
+from ..transports import ConnectionClosed, ConnectionOptions, ConnectTimeout, Frame, Transport, WebSocket
 from .endings import describe_refusal, inbox_full
 from .errors import InboxFull, NotABokehServer
 from .outbox import Outbox
@@ -195,12 +195,7 @@ class Link:
         fault: Exception
         try:
             while True:
-                for frame in await socket.receive():
-                    self._size += len(frame)
-                    event = self._connection.receive_frame(frame)
-                    if event is not None:
-                        self._take(event, acknowledged)
-                        self._size = 0
+                self._consume(await socket.receive(), acknowledged)
         except ConnectionClosed as closed:
             self._connection.receive_close(closed.code, closed.reason)
             fault = closed
@@ -216,6 +211,15 @@ class Link:
         else:
             self._end(fault)
             await self._release(socket, fault)
+
+    def _consume(self, frames: Sequence[Frame], acknowledged: asyncio.Future[None]) -> None:
+        # Apart from the reader, which would hold the last message in its variables until the next one comes.
+        for frame in frames:
+            self._size += len(frame)
+            event = self._connection.receive_frame(frame)
+            if event is not None:
+                self._take(event, acknowledged)
+                self._size = 0
 
     async def _release(self, socket: WebSocket, fault: Exception) -> None:
         """Let go of a connection that has ended or has to end, telling the peer what it did wrong."""
@@ -253,20 +257,8 @@ class Link:
         """Send what is in the outbox, in order. The only place that takes messages from the connection."""
         try:
             while True:
-                # What a link takes whose end has been told would be under way for ever.
-                while self._open and (group := self._outbox.take()):
-                    try:
-                        outgoing = self._encode(group)
-                    except LocalProtocolError as error:
-                        if len(group) > 1:  # together they exceed a limit, or one of them cannot be sent at all
-                            self._outbox.resume([(request,) for request in group], (), self._outbox.losses)
-                        else:
-                            self._deliver(Answered(group, None, error))
-                        continue
-                    self._outbox.sent(outgoing.msgid, group)
-                    if group[0].urgent:
-                        self._asked()
-                    await socket.send(outgoing.frames)
+                while self._open and await self._write_next(socket):
+                    pass
                 await self._wake.wait()
                 self._wake.clear()
         except ConnectionClosed:
@@ -274,6 +266,26 @@ class Link:
         except Exception as fault:  # a transport that breaks its contract must not leave the session hanging
             self._end(fault)
             socket.abort()
+
+    async def _write_next(self, socket: WebSocket) -> bool:
+        """Send one message, if there is any. Apart from the writer, which would hold it until there is another one."""
+        # Not of a link whose end has been told: what it takes would be under way for ever.
+        group = self._outbox.take()
+        if not group:
+            return False
+        try:
+            outgoing = self._encode(group)
+        except LocalProtocolError as error:
+            if len(group) > 1:  # together they exceed a limit, or one of them cannot be sent at all
+                self._outbox.resume([(request,) for request in group], (), self._outbox.losses)
+            else:
+                self._deliver(Answered(group, None, error))
+            return True
+        self._outbox.sent(outgoing.msgid, group)
+        if group[0].urgent:
+            self._asked()
+        await socket.send(outgoing.frames)
+        return True
 
     def _encode(self, group: Group) -> Outgoing:
         request = group[0]

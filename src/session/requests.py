@@ -213,6 +213,7 @@ class Request:
         """
         if not self.done:
             self.reply, self.error, self.done = reply, error, True
+            self.on_answer = None  # which may know the request: the reply would wait for the garbage collector
 
 
 Group = tuple[Request, ...]

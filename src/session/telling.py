@@ -27,12 +27,18 @@ def being_told(document: Document) -> WeakSet[DocumentChangedEvent]:
     manager = document.callbacks
     telling = type(manager).trigger_on_change.__code__
     found: WeakSet[DocumentChangedEvent] = WeakSet()
-    for top in sys._current_frames().values():
-        frame: FrameType | None = top
-        while frame is not None:
-            if frame.f_code is telling:
-                local = frame.f_locals
-                if local.get("self") is manager and "event" in local:
-                    found.add(local["event"])
-            frame = frame.f_back
+    frames = list(sys._current_frames().values())
+    frame: FrameType | None = None
+    try:
+        while frames:
+            frame = frames.pop()
+            while frame is not None:
+                if frame.f_code is telling:
+                    local = frame.f_locals
+                    if local.get("self") is manager and "event" in local:
+                        found.add(local["event"])
+                frame = frame.f_back
+    finally:
+        # One of them is this very call. With it, every caller's variables would wait for the garbage collector.
+        del frames, frame
     return found

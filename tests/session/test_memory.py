@@ -1,0 +1,205 @@
+"""What a session keeps of what went either way, and what it leaves for the garbage collector to find."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource
+from bokeh.models.widgets import Div
+
+from bokehwire.transports import ConnectionOptions, Frame, OutgoingFrame, Transport, WebSocket, resolve
+
+from ..apps import model
+from ..servers import DEADLINE, LiveServer
+from .faces import Face, do
+
+FACES = [(kind, transport) for kind in ("blocking", "async") for transport in ("tornado", "aiohttp")]
+
+
+@pytest.fixture(params=FACES, ids="-".join)
+def networked(request: pytest.FixtureRequest) -> Face:
+    return Face(*request.param)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Nothing goes but what nobody refers to any more."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+@dataclass
+class WatchedTransport:
+    """A transport that passes everything on, and keeps the binary frames."""
+
+    name: str | Transport
+    frames: list[Any] = field(default_factory=lambda: [bytes(1)])
+
+    async def connect(self, options: ConnectionOptions) -> WebSocket:
+        return WatchedSocket(await resolve(self.name).connect(options), self.frames)
+
+    def are_kept_here_alone(self) -> bool:
+        """Whether nobody else refers to any of the frames. To the first of them nobody ever did."""
+        counts = [sys.getrefcount(frame) for frame in self.frames]
+        return max(counts) == counts[0]
+
+
+class WatchedSocket:
+    """One of its connections."""
+
+    def __init__(self, socket: WebSocket, frames: list[Any]) -> None:
+        self._socket = socket
+        self._frames = frames
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    async def send(self, frames: Sequence[OutgoingFrame]) -> None:
+        self._frames += [frame for frame in frames if not isinstance(frame, str)]
+        await self._socket.send(frames)
+
+    async def receive(self) -> list[Frame]:
+        frames = await self._socket.receive()
+        self._frames += [frame for frame in frames if not isinstance(frame, str)]
+        return frames
+
+
+def columns(rows: float) -> dict[str, Any]:
+    return {"x": np.full(1000, rows), "y": np.full(1000, rows)}
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_no_message_is_kept_that_went_either_way(server: LiveServer, networked: Face) -> None:
+    """Not even the last one, for as long as a session is idle: what is pulled may be as large as the document."""
+
+    async def scenario(face: Face) -> None:
+        watched = WatchedTransport(face.transport)
+        document = Document()
+        document.add_root(ColumnDataSource(name="source", data=columns(0)))
+
+        async def let_go_of_all() -> None:
+            """Wait until the session has let go of what has come and gone."""
+            assert len(watched.frames) > 2
+            if face.kind == "async":
+                async with asyncio.timeout(DEADLINE):
+                    while not watched.are_kept_here_alone():
+                        await asyncio.sleep(0)
+            else:
+                give_up_at = time.monotonic() + DEADLINE
+                while not watched.are_kept_here_alone():  # the background thread is on its way to wait for more
+                    assert time.monotonic() < give_up_at
+                    time.sleep(0.001)
+            del watched.frames[1:]
+
+        session = await face.push(document, url=server.url(), transport=cast(Transport, watched))
+        await let_go_of_all()
+        model(document, "source").data = columns(1)
+        await do(session.force_roundtrip())
+        await let_go_of_all()
+        await do(session.pull())
+        await let_go_of_all()
+        await face.edit(server, session, lambda there: setattr(model(there, "source"), "data", columns(2)))
+        await do(session.wait_for(lambda: model(document, "source").data["x"][0] == 2))
+        await let_go_of_all()
+
+    networked.play(scenario)
+
+
+def change_text(document: Document) -> None:
+    model(document, "div").text += "."
+
+
+def replace_columns(document: Document) -> None:
+    model(document, "source").data = columns(1)
+
+
+def replace_column(document: Document) -> None:
+    model(document, "source").data["x"] = np.zeros(1000)
+
+
+def stream(document: Document) -> None:
+    model(document, "source").stream({"x": [1.0], "y": [1.0]}, 500)
+
+
+def patch(document: Document) -> None:
+    model(document, "source").patch({"x": [(0, 7.0)]})
+
+
+def add_and_remove(document: Document) -> None:
+    div = Div(text="new")
+    document.add_root(div)
+    document.remove_root(div)
+
+
+def hold(document: Document) -> None:
+    document.hold()
+    change_text(document)
+    document.unhold()
+
+
+def change_title(document: Document) -> None:
+    document.title += "."
+
+
+CHANGES = (change_text, replace_columns, replace_column, stream, patch, add_and_remove, hold, change_title)
+
+
+def ours(garbage: list[Any]) -> list[str]:
+    """What of it has been left by this package: its objects, and any call."""
+    return [
+        f"{thing!r:.200}"
+        for thing in garbage
+        if isinstance(thing, FrameType) or type(thing).__module__.startswith("bokehwire")
+    ]
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_no_change_waits_for_the_garbage_collector(server: LiveServer, networked: Face) -> None:
+    """Nor a document that was pulled, nor the variables of the program's calls."""
+
+    async def scenario(face: Face) -> None:
+        document = Document()
+        document.add_root(ColumnDataSource(name="source", data=columns(0)))
+        document.add_root(Div(name="div"))
+        session = await face.push(document, url=server.url())
+
+        async def look(what: str) -> None:
+            await do(session.force_roundtrip())
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            gc.set_debug(0)
+            left = ours(gc.garbage)
+            gc.garbage.clear()
+            assert not left, f"{what} has left {left}"
+
+        await do(session.force_roundtrip())
+        gc.collect()
+        for change in CHANGES:
+            change(document)
+            await look(f"{change.__name__} here")
+            await face.edit(server, session, change)
+            await look(f"{change.__name__} there")
+        await do(session.push())
+        await look("a push")
+        await do(session.pull())
+        await look("a pull")
+        await do(session.request_server_info())
+        await look("a question for the server's versions")
+
+    networked.play(scenario)
