@@ -159,6 +159,29 @@ class Acquaintance:
                     self._introduce(document, everything, everything)
                 return
 
+    def part_namesakes(self, document: Document) -> None:
+        """Give new models ids of their own if the server knows others by theirs, as soon as Bokeh has taken them up.
+
+        Of two models with the same id, Bokeh takes one for gone. Until the change is told that has brought the other
+        one in, it would tell of nothing that a handler or another thread does to it.
+
+        Args:
+            document: The document, whose models were just looked through.
+        """
+        if "BOKEH_SIMPLE_IDS" in os.environ:
+            return
+        namesakes = [
+            model
+            for model in tuple(document.models)
+            if str(model.id) in self._known and not self._is_known(model) and _COUNTED.fullmatch(model.id)
+        ]
+        if namesakes:
+            new = set(document.models).difference(document.models.synced_references)
+            for model in namesakes:
+                cast(Any, model)._id = make_globally_unique_id()
+            document.models.recompute()
+            document.models.flush_synced(lambda model: model in new)
+
     def shared(self, document: Document) -> set[Model]:
         """Give the models of a document that its server has, too.
 

@@ -31,6 +31,7 @@ from .plain import PLAIN
 from .pushed import Pushed
 from .requests import Ask, Before, Request
 from .threads import Threads, is_overtaken, is_undone
+from .watching import unwatch, watch
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -111,6 +112,7 @@ class Outgoing:
         self._title = document.title
         # `on_change_dispatch_to` asks for each event which methods a receiver has: 7 us (3.10.2, Python 3.13).
         document.on_change(self._changed)
+        watch(document, self._acquaintance.part_namesakes)
 
     def leave(self, document: Document) -> None:
         """Leave a document alone.
@@ -121,6 +123,7 @@ class Outgoing:
         self._late = None
         self._deferred.clear()
         document.remove_on_change(self._changed)
+        unwatch(document)
 
     def end(self) -> None:
         """Send nothing more: until the program has been told of the loss, it may go on changing the document."""

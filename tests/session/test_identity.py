@@ -13,6 +13,7 @@ from bokeh.util.serialization import make_globally_unique_id
 
 from bokehwire import DuplicateModelId
 
+from ..apps import model
 from ..processes import ServerProcess
 from ..servers import LiveServer
 from .faces import AnySession, Face, contents, differences, do
@@ -118,6 +119,33 @@ def test_a_handler_may_use_what_a_patch_has_just_brought(face: Face, server: Liv
         column = document.get_model_by_name("column")
         assert isinstance(column, Column)
         column.children = [Div(name="theirs")]
+
+    face.play(scenario)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_handler_changes_what_has_the_id_of_the_model_that_comes_in(
+    face: Face, server_process: ServerProcess, at: int, inside: bool
+) -> None:
+    """Bokeh knows one model by each id, and tells of no change of one that it takes for gone."""
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server_process.url("/slider"))
+        document = session.document
+        assert document is not None
+        div = model(document, "div")
+        document.remove_root(div)
+        column = Column(children=[div])
+        document.add_root(column)
+        column.on_change("children", lambda attr, old, new: setattr(div, "text", "a model has come in"))
+        new = counted(Div(text="new"), int(div.id[1:]))
+        column.children.insert(at, Column(children=[new]) if inside else new)
+        assert (div.text, div.document, new.document) == ("a model has come in", document, document)
+        await twin_is_equal(face, server_process, session, "/slider")
+        await do(session.close())
+        column.children.append(counted(Div(text="newer"), 9999))
+        assert "recompute" not in vars(document.models)
 
     face.play(scenario)
 
