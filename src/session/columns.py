@@ -117,7 +117,7 @@ def _comparable(encoded: Encoded) -> Any:
 
 
 def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
-    """Make a change of some columns a change of all, and a patch of an array one of what the array holds now.
+    """Make a change of some columns a change of all, and have rows and patches of an array be what the array has made.
 
     Args:
         event: Any change of a document.
@@ -129,6 +129,8 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
         return whole(event)
     if isinstance(event, ColumnsPatchedEvent):
         return _as_stored(event)
+    if isinstance(event, ColumnsStreamedEvent):
+        return _as_appended(event)
     return event
 
 
@@ -212,6 +214,20 @@ def _as_stored(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
     if not converted or is_letting_go(event.document):  # then the arrays may be others by now
         return event
     return ColumnsPatchedEvent(event.document, event.model, event.attr, {**event.patches, **converted}, event.setter)
+
+
+def _as_appended(event: ColumnsStreamedEvent) -> ColumnsStreamedEvent:
+    """Make texts of rows that are none, as an array of texts does: the server has a list, since such arrays travel so."""
+    columns: Any = getattr(event.model, event.attr)
+    texts = {
+        name: np.asarray(rows).astype(columns[name].dtype).tolist()
+        for name, rows in event.data.items()
+        if isinstance(columns.get(name), np.ndarray) and columns[name].dtype.kind == "U"
+    }
+    if not texts or is_letting_go(event.document):  # then the arrays may be others by now
+        return event
+    data = {**event.data, **texts}
+    return ColumnsStreamedEvent(event.document, event.model, event.attr, data, event.rollover, event.setter)
 
 
 def _converted(value: Any, dtype: np.dtype[Any]) -> Any:

@@ -486,6 +486,42 @@ def test_a_patch_of_an_array_is_sent_as_the_array_holds_it(
     face.play(scenario)
 
 
+@pytest.mark.parametrize("rollover", [None, 1, 3])
+@pytest.mark.parametrize(
+    ("column", "rows"),
+    [
+        (np.array([1, 2]), [1.5, 2.5]),
+        (np.array([1, 2], dtype=np.int8), [300, 2]),
+        (np.array([1.0, 2.0], dtype=np.float32), [0.1, 0.2]),
+        (np.array([1, 2]), ["a", "b"]),
+        (np.array(["a", "b"]), [1, 2.5]),
+        (np.array(["a", "b"]), ["longer", 3]),
+        (np.array(["a", "b"]), pd.Series([1, 2])),
+        (np.array(["a", "b"]), np.array([1.5, 2.5])),
+        (np.array([None, "b"], dtype=object), [1, 2.5]),
+        (["a", "b"], [1, 2.5]),
+    ],
+    ids=["int", "int8", "float32", "text to int", "text", "both", "series", "array", "object", "list"],
+)
+def test_rows_for_an_array_are_sent_as_the_array_holds_them(
+    server: LiveServer, face: Face, column: Any, rows: Any, rollover: int | None
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/"))
+        source = ColumnDataSource(data={"x": column.copy()})
+        document = session.document
+        assert document is not None
+        document.add_root(source)
+        await do(session.force_roundtrip())
+        source.stream({"x": rows}, rollover)
+        await do(session.force_roundtrip())
+        there = await face.edit(server, session, lambda there: cast(Any, there.roots[0]).data["x"], "/")
+        assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
+        await both_equal(face, server, session, "/")
+
+    face.play(scenario)
+
+
 def test_a_patch_that_was_held_is_sent_though_its_column_is_another_one(server: LiveServer, face: Face) -> None:
     async def scenario(face: Face) -> None:
         session = await face.pull(url=server.url("/source"))
