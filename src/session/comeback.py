@@ -44,6 +44,7 @@ class Comeback:
         resume: Goes on with sending.
         push: Makes the request that pushes a document.
         alone: Does something while no other thread's changes are sent, as while a push is written.
+        was_overwritten: Says whether a pull has overwritten changes here that were under way.
         echoes: Has the pushes that are not answered; one that another push makes unnecessary is taken out.
         conflicts: Knows what is under way, and what is in doubt.
         departures: Is told that the server may have taken models out.
@@ -63,6 +64,7 @@ class Comeback:
         resume: Callable[[Sequence[Group], Group, int], None],
         push: Callable[[Document], Request],
         alone: Callable[[Callable[[], None]], None],
+        was_overwritten: Callable[[], bool],
         echoes: dict[Request, Any],
         conflicts: Conflicts,
         departures: Departures,
@@ -76,6 +78,7 @@ class Comeback:
         self._resume = resume
         self._push = push
         self._alone = alone
+        self._was_overwritten = was_overwritten
         self._echoes = echoes
         self._conflicts = conflicts
         self._departures = departures
@@ -200,7 +203,9 @@ class Comeback:
         if not requests:
             self._resume((), (), self._judge.losses)
         else:
-            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
+            evidence = Evidence(
+                document, self._conflicts, snapshot, answer.buffers, overwritten=self._was_overwritten()
+            )
             found = applied(requests, evidence, whole=reply is not None and not isinstance(reply, Error))
             if reply is None:
                 self._judge.judge_lost(requests, found)

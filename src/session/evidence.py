@@ -48,20 +48,30 @@ class Evidence:
     """What the server's document tells about changes of ours.
 
     Args:
-        document: The document here, which has all of our changes.
+        document: The document here.
         conflicts: Knows what is contested, and which changes are unanswered.
         snapshot: The server's document.
         buffers: The buffers that it refers to.
+        overwritten: Whether a pull has overwritten changes here that were under way. Otherwise the document has all.
 
     Attributes:
         document: The document here.
     """
 
-    def __init__(self, document: Document, conflicts: Conflicts, snapshot: Snapshot, buffers: Sequence[Buffer]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        conflicts: Conflicts,
+        snapshot: Snapshot,
+        buffers: Sequence[Buffer],
+        *,
+        overwritten: bool = False,
+    ) -> None:
         self.document = document
         self._conflicts = conflicts
         self._snapshot = snapshot
         self._buffers = tuple(buffers)
+        self._overwritten = overwritten
 
     def counts(self, key: Key, ours: Sequence[Request]) -> Told:
         """Say how many of the first changes of one property may have been applied.
@@ -137,7 +147,7 @@ class Evidence:
     def _counts(self, key: Key, ours: Sequence[Request]) -> Told:
         events = [decoded(request.content) for request in ours]
         if key == ROOTS:
-            here = [str(root.id) for root in self.document.roots]
+            here = None if self._overwritten else [str(root.id) for root in self.document.roots]
             later = [decoded(request.content) for request in self._after(key, ours)]
             return Told(replayed(self._snapshot.root_ids, events, later, here, list, _with_root, _shows_root), _latest)
         if any(event["kind"] in COLUMN_EVENTS for event in events):
@@ -150,6 +160,8 @@ class Evidence:
         matching = {count for count, value in enumerate(values, 1) if value == theirs}
         if self._comparable_before(ours[0]) == theirs:
             matching.add(0)
+        elif not matching and any(self._comparable_before(request) == theirs for request in ours[1:]):
+            matching.add(0)  # a handler has replaced the first again, and that was told before it
         # Where the server has neither, it has made something else of it, and has not told, as where a callback raises.
         return Told(frozenset(matching))
 
@@ -181,7 +193,7 @@ class Evidence:
 
     def _column_counts(self, key: Key, ours: Sequence[Request]) -> Told:
         model = self.document.models[cast(Any, key[0])]
-        here = self._columns(getattr(model, key[1]))
+        here = None if self._overwritten else self._columns(getattr(model, key[1]))
         theirs = lists(_decoded(self._snapshot.attribute(key), self._buffers))
         events = [self._column_event(request) for request in ours]
         later = [self._column_event(request) for request in self._after(key, ours)]

@@ -28,7 +28,7 @@ def replayed(
     theirs: T,
     events: Sequence[Event],
     later: Sequence[Event],
-    here: T,
+    here: T | None,
     copy: Callable[[T], T],
     apply: Callable[[T, Event], T],
     shows: Callable[[T, Event], bool],
@@ -40,7 +40,7 @@ def replayed(
         theirs: The server's value.
         events: The changes in question; what one has replaced, as far as it is known, is its "before".
         later: Those made after them, likewise.
-        here: The value here, which has all changes.
+        here: The value here, which has all changes; None if it has not. Then what shows was applied.
         copy: Copies a value.
         apply: Applies a change to a value, which it may alter: of many changes, each a copy would take too long.
         shows: Says whether a value is as it is right after a change.
@@ -58,6 +58,10 @@ def replayed(
         replacement = next((number for number, event in enumerate(rest) if "before" in event), None)
         if replacement is not None:
             rest, goal = rest[:replacement], rest[replacement]["before"]
+        if goal is None:
+            if count:
+                found.add(count)
+            continue
         value = copy(theirs)
         for event in rest[_last_replacement(rest) :]:
             value = apply(value, event)
@@ -72,18 +76,22 @@ def _last_replacement(events: Sequence[Event]) -> int:
     return next((n for n in range(len(events) - 1, 0, -1) if events[n]["kind"] in _REPLACED), 0)
 
 
-def column_counts(theirs: Columns, events: Sequence[Event], later: Sequence[Event], here: Columns) -> frozenset[int]:
+def column_counts(
+    theirs: Columns, events: Sequence[Event], later: Sequence[Event], here: Columns | None
+) -> frozenset[int]:
     """Do the same as `replayed` for changes of columns, in less time.
 
     Args:
         theirs: The server's columns.
         events: The changes in question, with decoded values.
         later: Those made after them.
-        here: The columns here.
+        here: The columns here; None if they have not all changes.
 
     Raises:
         KeyError, ValueError, TypeError, IndexError: The changes do not fit the server's columns.
     """
+    if here is None:
+        return replayed(theirs, events, later, here, _copied, _with_columns, shows_columns)
     changes = [*events, *later]
     kinds = {event["kind"] for event in changes}
     rollovers = {event["rollover"] for event in changes if event["kind"] == _STREAMED}

@@ -129,6 +129,7 @@ class SyncEngine:
             resume,
             self._pushing,
             self._outgoing.alone,
+            self._was_overwritten,
             self._echoes,
             self._conflicts,
             self._departures,
@@ -319,6 +320,11 @@ class SyncEngine:
                 pass
         self._outgoing.name_deferred()
 
+    def end(self) -> None:
+        """Send nothing more, and take note of what is changed, since the program does not know yet (`late_changes`)."""
+        self._outgoing.end()
+        self._schedule.replace(())
+
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
         document, self._followed = self._followed, None
@@ -498,7 +504,9 @@ class SyncEngine:
             self._departures.doom(document, snapshot.identities)
             self._note_what_is_there(document, snapshot)
             self._note_what_is_lacking(document, snapshot)
-            evidence = Evidence(document, self._conflicts, snapshot, answer.buffers)
+            evidence = Evidence(
+                document, self._conflicts, snapshot, answer.buffers, overwritten=self._was_overwritten()
+            )
             self._judge.judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
 
         request.on_answer = judge
@@ -561,8 +569,7 @@ class SyncEngine:
         if error is None:
             self.detach()
         else:
-            self._outgoing.end()
-            self._schedule.replace(())
+            self.end()
         self._echoes.clear()
         self._rereads.clear()
         self._conflicts.clear()

@@ -92,6 +92,8 @@ def test_it_is_told_as_by_trying(
     expected = replayed(there, events, later, here, copied, replaying._with_columns, shows_columns)
     assert column_counts(there, events, later, here) == expected
     assert column_counts(there, events, later, {**here, "z": [1]}) == frozenset()
+    shown = {count for count, event in enumerate(events, 1) if shows_columns(there, event)}
+    assert column_counts(there, events, later, None) == shown
 
 
 MANY = 40

@@ -613,3 +613,28 @@ def test_no_ok_is_believed_to_what_refers_to_a_model_that_was_just_found_missing
     world.deliver_there(0, 1000)
     world.edit_here_while(0, Edit("share", 4, 1), lambda: world.edit_here(0, Edit("label", 1)))
     world.quiet()
+
+
+def test_rows_that_a_replacement_follows_which_is_told_after_a_pull(make_world: MakeWorld) -> None:
+    """The pull overwrites both, so that what the document has tells nothing of what the server has applied."""
+    world = make_world()
+    world.edit_here(0, Edit("message"))
+    world.edit_here(0, Edit("stream_rollover"))
+    world.edit_there(Edit("label"))
+    world.edit_here(0, Edit("tag_model", 1))
+    world.edit_here_while(0, Edit("data", 0, 3), lambda: world.pull(0))
+    world.edit_here_while(0, Edit("stream"), lambda: world.deliver_there(0, 2))
+    world.quiet()
+
+
+def test_what_a_handler_has_replaced_again_is_told_later_and_dropped_with_it(make_world: MakeWorld) -> None:
+    """What the second one has replaced is what the first one has made of it, which the server never had."""
+    world = make_world()
+
+    def meanwhile() -> None:
+        world.edit_there(Edit("remove_root", 1))
+        world.edit_here(0, Edit("label"))
+
+    world.edit_here_while(0, Edit("label"), meanwhile)
+    world.edit_here(0, Edit("patch", 0, 1))
+    world.quiet()
