@@ -217,7 +217,7 @@ def _as_stored(event: ColumnsPatchedEvent) -> ColumnsPatchedEvent:
 
 
 def _as_appended(event: ColumnsStreamedEvent) -> ColumnsStreamedEvent:
-    """Make texts of rows that are none, as an array of texts does: the server has a list, since such arrays travel so."""
+    """Make texts of rows that are none, as an array of texts does. The server has a list: that is how those travel."""
     columns: Any = getattr(event.model, event.attr)
     texts = {
         name: np.asarray(rows).astype(columns[name].dtype).tolist()
@@ -250,7 +250,7 @@ def whole(event: ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedE
 
 
 def misfits(document: Document, event: Any) -> bool:
-    """Say whether a received patch of columns is about others, about more rows or other values than there can be here.
+    """Say whether received rows or a patch are for other columns, more rows or other values than there can be here.
 
     A server that holds has told of neither the rows nor the columns that came after them; a pull has brought both. And
     columns that were just replaced here may be arrays, which do not hold everything.
@@ -266,9 +266,18 @@ def misfits(document: Document, event: Any) -> bool:
             "attr": str(attr),
             "patches": {"type": "map", "entries": [*entries]},
         }:
-            model = document.models.get_by_id(cast(Any, model_id))
-            columns = getattr(model, attr, None)
+            columns: Any = getattr(document.models.get_by_id(cast(Any, model_id)), attr, None)
             return isinstance(columns, dict) and any(_is_beyond(columns, entry) for entry in entries)
+        case {
+            "kind": "ColumnsStreamed",
+            "model": {"id": str(model_id)},
+            "attr": str(attr),
+            "data": {"type": "map", "entries": [*entries]},
+        }:
+            columns = getattr(document.models.get_by_id(cast(Any, model_id)), attr, None)
+            names = [entry[0] for entry in entries if isinstance(entry, list) and entry and type(entry[0]) is str]
+            # Where there are no columns yet, rows make some.
+            return isinstance(columns, dict) and len(columns) > 0 and {*names} != columns.keys()
         case _:
             return False
 

@@ -15,6 +15,7 @@ from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Button, Div, Slider
 from bokeh.plotting import figure
 
+from ..apps import model
 from ..servers import SERVER_KINDS, LiveServer
 from .faces import AnySession, Face, contents, differences, do
 from .spying import SpyTransport
@@ -518,6 +519,34 @@ def test_rows_for_an_array_are_sent_as_the_array_holds_them(
         there = await face.edit(server, session, lambda there: cast(Any, there.roots[0]).data["x"], "/")
         assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
         await both_equal(face, server, session, "/")
+
+    face.play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["stream", "patch"])
+@pytest.mark.parametrize("pulling", [False, True])
+def test_rows_of_columns_that_a_server_has_replaced_since_and_that_a_pull_has_brought(
+    server: LiveServer, face: Face, kind: str, pulling: bool
+) -> None:
+    """A server that holds tells of the rows after that."""
+
+    def change(there: Document) -> None:
+        source = model(there, "source")
+        there.hold()
+        if kind == "stream":
+            source.stream({"x": [9], "y": [9.0]})
+        else:
+            source.patch({"x": [(0, 9)]})
+        source.data = {"a": [1]}
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/source"))
+        await face.edit(server, session, change, "/source")
+        if pulling:
+            await do(session.pull())
+        await face.edit(server, session, lambda there: there.unhold(), "/source")
+        await both_equal(face, server, session, "/source")
+        assert model(session.document, "source").data == {"a": [1]}
 
     face.play(scenario)
 
