@@ -301,6 +301,8 @@ class Applier:
 
     def _report(self, error: BaseException, changes: tuple[str, ...]) -> None:
         text = f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}"
+        if "can't resolve type" in str(error):
+            text += ". Import the module that defines it, and pull."
         trouble = ApplyError(text, changes=changes)
         trouble.__cause__ = error
         self._on_trouble(trouble)

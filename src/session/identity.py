@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
@@ -274,9 +275,10 @@ class Acquaintance:
         """
         match event:
             case RootAddedEvent(model=model):
-                self._introduce(event.document, reachable(model))
+                self._introduce(event.document, reachable(model, self._settled(event.document)))
             case ModelChangedEvent(new=value) if type(value) not in PLAIN:
-                self._introduce(event.document, reachable(value), before=replaced(event))
+                brought = reachable(value, self._settled(event.document))
+                self._introduce(event.document, brought, before=replaced(event))
 
     def _introduce(
         self, document: Document, models: Iterable[Model], present: Iterable[Model] = (), before: Before | None = None
@@ -284,26 +286,36 @@ class Acquaintance:
         newcomers = {model for model in models if not self._is_known(model)}
         if not newcomers:
             return
-        # The server reads a change with the models that it has, also with those that the change takes out.
-        present = present or reachable([document.roots, None if before is None else before.value])
-        taken = {str(model.id): model for model in present if model not in newcomers}
         keep = "BOKEH_SIMPLE_IDS" in os.environ
+        renamed = set() if keep else {model for model in newcomers if _COUNTED.fullmatch(model.id)}
+        for model in renamed:
+            if document.models.seen(model.id):
+                self._restless.add(model)
+            cast(Any, model)._id = make_globally_unique_id()
+        taken: dict[str, Model] = {}
         for model in newcomers:
-            if not keep and _COUNTED.fullmatch(model.id):
-                if document.models.seen(model.id):
-                    self._restless.add(model)
-                cast(Any, model)._id = make_globally_unique_id()
             other = taken.setdefault(str(model.id), model)
+            known = self._known.get(str(model.id))
+            if other is model and known is not None:
+                # The server reads a change with the models that it has, also with those that the change takes out.
+                present = present or reachable([document.roots, None if before is None else before.value])
+                other = known if known in present else model
             if other is not model:
                 raise DuplicateModelId(
                     f"{model!r} and {other!r} both have the id {model.id!r}, and the server would take one for the "
-                    "other. Give each model an id of its own, or unset BOKEH_SIMPLE_IDS."
+                    "other. Give each model an id of its own, or unset BOKEH_SIMPLE_IDS. Is one of them from before a "
+                    "pull? Take the one that is in the document now."
                 )
-        new = newcomers | self._new_models(document)
-        document.models.recompute()
-        document.models.flush_synced(lambda model: model in new)
+        if renamed:
+            new = newcomers | self._new_models(document)
+            document.models.recompute()
+            document.models.flush_synced(lambda model: model in new)
         self._known.update({str(model.id): model for model in newcomers})
         self._untold |= newcomers  # what Bokeh takes for new, the change of another thread may have it forget
+
+    def _settled(self, document: Document) -> set[Model]:
+        """Give the models whose own changes bring in what is new in them, and do so by themselves."""
+        return {model for model in self.shared(document) if self._is_known(model)}
 
     def _new_models(self, document: Document) -> set[Model]:
         """Give the models that changes made here have brought into a document and that have not been sent since."""
@@ -314,18 +326,19 @@ class Acquaintance:
         return self._known.get(str(model.id)) is model or model.id in self._arriving
 
 
-def reachable(value: Any) -> set[Model]:
+def reachable(value: Any, without: AbstractSet[Model] = frozenset()) -> set[Model]:
     """Find all models in a value, and in them; Bokeh's own functions miss the second of two that have the same id.
 
     Args:
         value: A value of a property, or several.
+        without: Models that are left out, with what is in them alone: to look into all of a plot takes a while.
     """
     found: set[Model] = set()
     waiting: list[Model] = []
     visit_value_and_its_immediate_references(value, waiting.append)
     while waiting:
         model = waiting.pop()
-        if model not in found:
+        if model not in found and model not in without:
             found.add(model)
             visit_immediate_value_references(model, waiting.append)
     return found
