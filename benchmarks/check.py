@@ -6,7 +6,9 @@
 Only ratios to `bokeh.client` within one run are compared, never times: the machine may be another one. The ratio of CPU
 time says whether the client does more than it did. The ratio of the time that it takes suffers on a busy machine, where
 `bokeh.client` loses nothing while it waits for its stalls; so it has to be worse by what a new stall would cost. What
-Bokeh alone takes of the CPU time, where a row measures that, is left out on both sides.
+Bokeh alone takes of the CPU time, where a row measures that, is left out on both sides. Where something takes so long
+that the ratio would hide a single stall, the time tells in which neither side works. What the raw client waits in the
+same run, as where others keep the processors busy, is taken off.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from collections.abc import Iterator
 import bokeh
 import msgspec
 
-from .faces import BOKEH, FACES, OLD
-from .report import RESULTS, Report, Result, result
+from .faces import BOKEH, FACES, OLD, RAW
+from .report import RESULTS, Figures, Report, Result, result
 from .rows import selected
 from .running import run
 
@@ -28,6 +30,8 @@ ROWS = "roundtrip,change,open-widgets,open-figure,push,sequence,changes,stream,i
 ROUNDS = 5
 CPU_MARGIN = 1.5
 TIME_MARGIN = 8.0
+STALL = 30.0
+"""How many milliseconds more it may wait. A delayed acknowledgement costs 40."""
 
 
 def slower(kept: Result, now: Result) -> Iterator[str]:
@@ -52,6 +56,9 @@ def slower(kept: Result, now: Result) -> Iterator[str]:
         share_before, share = _share(kept, name), _share(now, name)
         if share_before is not None and share is not None and share > share_before * CPU_MARGIN:
             yield f"{now.key}: {name} takes {share:.3f} of bokeh.client's CPU time; it was {share_before:.3f}"
+        waits_before, waits = _waiting(kept, name), _waiting(now, name)
+        if waits_before is not None and waits is not None and waits > waits_before + STALL:
+            yield f"{now.key}: {name} waits {waits:.0f} ms longer than raw; it was {waits_before:.0f}"
         yield from _leaks(now.key, name, after.extra)
 
 
@@ -63,6 +70,19 @@ def _share(row: Result, name: str) -> float | None:
     if old is None or old.client is None or ours.client is None or old.client <= given:
         return None
     return max(0.0, ours.client - given) / (old.client - given)
+
+
+def _waiting(row: Result, name: str) -> float | None:
+    """The milliseconds in which neither a contestant nor the server works, beyond those of the raw client."""
+    ours, raw = row.contestants[name], row.contestants.get(RAW)
+    waits = _idle(ours)
+    return None if waits is None else waits - max(0.0, (_idle(raw) if raw is not None else None) or 0.0)
+
+
+def _idle(figures: Figures) -> float | None:
+    if figures.client is None or figures.server is None:
+        return None
+    return figures.milliseconds - figures.client - figures.server
 
 
 def _leaks(key: str, name: str, extra: dict[str, float]) -> Iterator[str]:
