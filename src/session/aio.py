@@ -17,7 +17,16 @@ from ..protocol import Generation, ServerInfoReply
 from ..transports import ConnectError, ConnectionOptions, ConnectTimeout, HandshakeRefused, Transport, resolve
 from . import urls
 from .channel import Channel
-from .checks import check_mapping, check_model, check_numbers, check_size, check_token, check_wait, close_reason
+from .checks import (
+    check_callables,
+    check_mapping,
+    check_model,
+    check_numbers,
+    check_size,
+    check_token,
+    check_wait,
+    close_reason,
+)
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
 from .credentials import checked_id, new_session_id, new_token
 from .endings import describe_late, some_of
@@ -71,9 +80,9 @@ class AsyncClientSession:
         token: The session's token, or a function that makes one for each connection; None makes it from the session's
             id and Bokeh's settings. A function should be quick: when a blocking session reconnects, it is called in the
             thread that serves all of them.
-        on_error: Called with each error that happens between two calls, such as a change that the server rejected. The
-            next call of the session raises it all the same. It is also told what the document's periodic, timeout and
-            next-tick callbacks raise, which is logged and not raised again.
+        on_error: Called with each error that happens between two calls, such as a change that the server rejected, or
+            the loss of the connection. The next call of the session raises it all the same. It is also told what the
+            document's periodic, timeout and next-tick callbacks raise, which is logged and not raised again.
         reconnect: Whether to connect again, under the same id, when the network was lost: True, or a `Reconnect` that
             says how. Calls wait meanwhile, each for its own time. Changes that were under way are compared with what
             the server has, and sent again only where it lacks them; changes made meanwhile are kept and sent then.
@@ -85,8 +94,8 @@ class AsyncClientSession:
 
     Raises:
         ValueError: `transport` names no transport, `session_id` is empty, or a number is not above 0.
-        TypeError: `session_id` is not text, `arguments` or `headers` is not a mapping, or `reconnect` is neither a bool
-            nor a Reconnect.
+        TypeError: `session_id` is not text, `arguments` or `headers` is not a mapping, a callback is not a function, or
+            `reconnect` is neither a bool nor a Reconnect.
         ImportError: The transport's library is not installed.
     """
 
@@ -116,6 +125,7 @@ class AsyncClientSession:
         check_size("max_inbox_size", max_inbox_size)
         check_mapping("arguments", arguments)
         check_mapping("headers", headers)
+        check_callables(on_error=on_error, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
         check_numbers(
             connect_timeout=connect_timeout,
             reply_timeout=reply_timeout,
@@ -158,6 +168,7 @@ class AsyncClientSession:
         self._loss: ConnectionLost | None = None
         self._disconnection: ConnectionLost | None = None  # while another connection is being sought
         self._loss_raised = False
+        self._loss_told = False
         self._closed = False
         self._finished_by: int | None = None  # the thread that ends the interpreter, which those end with that wait
         self._server_info: dict[str, Any] | None = None
@@ -274,6 +285,7 @@ class AsyncClientSession:
         """
         reason = close_reason(why)
         if self._closed:
+            self._raise_late()
             return
         if self._lifeline.is_inherited:  # it is the parent process's to close
             self._closed = True
@@ -507,7 +519,7 @@ class AsyncClientSession:
             channel = self._channel
             if self._loss is None and channel and run_to_end(self._runner.perform(channel.has_delivered())):
                 self._closed, self._finished_by = True, threading.get_ident()
-                self._engine.detach()
+                self._engine.end()  # and is told of what atexit functions change that come after this
                 self._finalizer.detach()
                 self._trouble.raise_first()
             else:
@@ -569,7 +581,7 @@ class AsyncClientSession:
         """Keep what closing could not deliver for the program, unless it has been told."""
         if self._loss is not None:
             if not self._loss_raised and (self._loss.unconfirmed or self._engine.late_changes):
-                self._trouble.note(self._told(self._loss))
+                self._trouble.keep(self._told(self._loss))
         elif unconfirmed:
             self._trouble.note(
                 SessionClosed(
@@ -610,7 +622,7 @@ class AsyncClientSession:
             if self._closed:  # by another thread, which has not seen that there is something to stop
                 self._check_state()
             await self._runner.perform(channel.open())
-            self._runner.adopt(channel, weakly(self._finish))
+            self._finalizer.atexit = not self._runner.adopt(channel, weakly(self._finish))
             self._channel = self._lifeline.channel = channel
         except ConnectError as error:
             self._connect_error = error
@@ -761,6 +773,9 @@ class AsyncClientSession:
             # Once raised it has this session in its traceback, and the channel keeps it.
             self._lifeline.channel, self._lifeline.lost = None, inbound.error.unconfirmed
         self._engine.handle(inbound)
+        if isinstance(inbound, Lost) and inbound.error is not None and not self._loss_told:
+            self._loss_told = True  # first, as below
+            self._trouble.tell(inbound.error)
         if isinstance(inbound, Disconnected) and self._disconnection is not inbound.error:
             self._disconnection = inbound.error  # first, since the program may end itself when it is told
             self._trouble.tell_disconnection(inbound.error)
@@ -779,9 +794,21 @@ class AsyncClientSession:
     def _check_state(self) -> None:
         self._trouble.raise_first()
         if self._closed and self._finished_by in (None, threading.get_ident()):
+            self._raise_late()
             raise SessionClosed("the session was closed. Make a new one to go on.")
         if self._loss is not None:
             self._raise_loss(self._loss)
+
+    def _raise_late(self) -> None:
+        """Name what was changed after the end of the interpreter had closed the session, if anything was."""
+        late = self._engine.late_changes
+        if late:
+            self._engine.detach()
+            raise SessionClosed(
+                f"the session had been closed with the program when these changes were made: {some_of(late)} "
+                f"({len(late)} in all). Register the atexit function after bokehwire is imported, to run before that.",
+                unconfirmed=late,
+            )
 
     def _raise_loss(self, loss: ConnectionLost) -> NoReturn:
         loss = self._loss = self._told(loss)

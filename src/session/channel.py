@@ -171,7 +171,7 @@ class Channel:
         if policy is not None and waits and request.ask is Ask.PATCH:
             size = self._kept + request.size
             if size > policy.max_pending:
-                return describe_full(self._options.url, request, size, policy.max_pending)
+                return describe_full(self._options.url, request, size, policy)
             self._kept = size
         self._outbox.post(request)
         # Changes that wait for an answer are sent when it comes.

@@ -10,7 +10,16 @@ from typing import TypeGuard
 
 from bokeh.model import Model
 
-__all__ = ["check_mapping", "check_model", "check_numbers", "check_size", "check_token", "check_wait", "close_reason"]
+__all__ = [
+    "check_callables",
+    "check_mapping",
+    "check_model",
+    "check_numbers",
+    "check_size",
+    "check_token",
+    "check_wait",
+    "close_reason",
+]
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.=-]+")
 
@@ -43,6 +52,20 @@ def check_size(name: str, size: object) -> None:
     """
     if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= sys.maxsize:
         raise ValueError(f"{name} must be a whole number of bytes, from 1 to {sys.maxsize}, not {size!r}.")
+
+
+def check_callables(**callbacks: object) -> None:
+    """Refuse what could not be called when there is something to tell.
+
+    Args:
+        **callbacks: What the caller gave, by the names of the parameters; None is allowed.
+
+    Raises:
+        TypeError: One is not a function; it names the parameter.
+    """
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} must be a function, not {callback!r}.")
 
 
 def check_mapping(name: str, value: object) -> None:

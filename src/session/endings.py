@@ -8,6 +8,7 @@ from ..protocol import ProtocolError
 from ..protocol.errors import INTERNAL_ERROR
 from ..transports import ConnectionClosed, MessageTooBig, WebSocketViolation
 from .errors import ConnectionLost, InboxFull, NotABokehServer, PendingLimitExceeded, SessionLost, SessionRefused
+from .reconnecting import Reconnect
 from .requests import Request
 
 __all__ = [
@@ -128,6 +129,14 @@ def _changes(requests: Sequence[Request]) -> tuple[str, ...]:
     return tuple(change for request in requests for change in request.changes)
 
 
+def _said_by(failure: Exception) -> str:
+    """Give what an error says, without the changes that a loss names: they are named once more at the end."""
+    text = str(failure)
+    if isinstance(failure, ConnectionLost):
+        text = text.removesuffix(_named(failure.unconfirmed))
+    return text.rstrip(".")
+
+
 def _named(unconfirmed: Sequence[str]) -> str:
     if not unconfirmed:
         return ""
@@ -163,7 +172,7 @@ def describe_given_up(
         f"the connection was lost ({loss.reason or loss.code}), and no other one could be made in {seconds:.1f} s and "
     )
     text += f"{attempts} attempts"
-    text += "." if failure is loss else f", of which the last failed so: {str(failure).rstrip('.')}."
+    text += "." if failure is loss else f", of which the last failed so: {_said_by(failure)}."
     final = ConnectionLost(text + _named(unconfirmed), code=loss.code, reason=loss.reason, unconfirmed=unconfirmed)
     final.__cause__ = failure
     return final
@@ -181,7 +190,7 @@ def describe_forgotten(url: str, failure: Exception | None, unconfirmed: tuple[s
         The error, naming the changes that were not confirmed.
     """
     if failure is not None:
-        text = f"there is a connection to {url} again, but the session cannot go on: {str(failure).rstrip('.')}."
+        text = f"there is a connection to {url} again, but the session cannot go on: {_said_by(failure)}."
         lost = ConnectionLost(text + _named(unconfirmed), code=None, reason="", unconfirmed=unconfirmed)
         lost.__cause__ = failure
         return lost
@@ -193,22 +202,25 @@ def describe_forgotten(url: str, failure: Exception | None, unconfirmed: tuple[s
     return SessionLost(text + _named(unconfirmed), code=None, reason="", unconfirmed=unconfirmed)
 
 
-def describe_full(url: str, request: Request, size: int, limit: int) -> PendingLimitExceeded:
+def describe_full(url: str, request: Request, size: int, policy: Reconnect) -> PendingLimitExceeded:
     """Say that there is no room to keep a change until there is a connection again.
 
     Args:
         url: The URL that the connection was to.
         request: The request that carries the change.
         size: The bytes that would be kept with it.
-        limit: The bytes that may be kept.
+        policy: Says how many may be kept, and what happens if the server has forgotten the session.
 
     Returns:
         The error, naming the change.
     """
-    what = "; ".join(request.changes)
+    what, limit = "; ".join(request.changes), policy.max_pending
+    later = "The document is made equal to the server's later."
+    if policy.new_session == "push":
+        later = f"{later[:-1]}, unless that has forgotten the session: then the whole document is pushed, as it is."
     return PendingLimitExceeded(
         f"there is no connection to {url} and no room to keep this change until there is one: {what}. {size} bytes "
-        f"would be waiting, and max_pending of Reconnect is {limit}. The document is made equal to the server's later.",
+        f"would be waiting, and max_pending of Reconnect is {limit}. {later}",
         changes=request.changes,
         size=size,
         limit=limit,

@@ -80,7 +80,8 @@ class PendingLimitExceeded(BokehWireError, RuntimeError):
     """While there was no connection, more was changed than may be kept until there is one again.
 
     Attributes:
-        changes: The changes that were not kept, each as a short text.
+        changes: The changes that were not kept, each as a short text. They are not made on the server, unless it turns
+            out to have forgotten the session and the whole document is pushed (`Reconnect.new_session`).
         size: The bytes that would have been kept with them.
         limit: The bytes that may be kept.
     """

@@ -67,8 +67,9 @@ class LoopRunner:
         self._loop = asyncio.get_running_loop()
         return await coroutine
 
-    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> None:
+    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> bool:
         """Do nothing: the loop's owner ends the loop."""
+        return False
 
     def deliver(self, inbound: Inbound) -> None:
         """Handle what arrived at once."""

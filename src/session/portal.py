@@ -80,6 +80,7 @@ class Portal:
 
     _current: Portal | None = None
     _guard = threading.Lock()
+    _is_over = False
 
     def __init__(self) -> None:
         self._loop = _new_event_loop()
@@ -94,7 +95,7 @@ class Portal:
         with cls._guard:
             portal = cls._current
             if portal is None or portal._pid != os.getpid():
-                if portal is None:
+                if cls._is_over:  # for a session that an atexit function opens
                     atexit.register(cls._stop_current)
                 cls._current = portal = Portal()
             return portal
@@ -145,7 +146,7 @@ class Portal:
 
     @classmethod
     def _stop_current(cls) -> None:
-        portal = cls._current
+        portal, cls._is_over = cls._current, True
         if portal is None or portal._pid != os.getpid() or portal._loop.is_closed():
             return
         begun = time.monotonic()
@@ -169,6 +170,10 @@ class Portal:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# Now, and not with the first session: what the program registers from here on is called before, and finds its sessions.
+atexit.register(Portal._stop_current)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -40,7 +40,8 @@ class Reconnect:
             that is shorter; then the connection counts as lost. With `io_loop`, the time in which the program does not
             drive the loop counts as well.
         max_pending: Bytes of changes kept while there is no connection. A change beyond that is not made on the server:
-            the next call raises an error that names it, and the document is made equal to the server's later.
+            the next call raises an error that names it, and the document is made equal to the server's later. Only
+            where the document is pushed into a new session, that has the change all the same.
         new_session: What to do when the server has forgotten the session and made a new one under its id, as after a
             restart. "raise" ends the session with a `SessionLost`; "push" pushes the document that is here.
 

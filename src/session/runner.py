@@ -52,13 +52,16 @@ class Runner(Protocol):
     async def perform(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop that carries the connection."""
 
-    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> None:
+    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> bool:
         """Take note of a channel that lives on the loop.
 
         Args:
             channel: The channel.
             finish: What to call when the interpreter ends, where the loop still runs then, with the moment (on the
                 monotonic clock) at which the end began.
+
+        Returns:
+            Whether it will be called.
         """
 
     def deliver(self, inbound: Inbound) -> None:

@@ -75,9 +75,10 @@ class ThreadRunner:
         """Run a coroutine on the portal's loop, and block until it is done."""
         return Portal.current().run(coroutine)
 
-    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> None:
+    def adopt(self, channel: Channel, finish: Callable[[float], object]) -> bool:
         """Have the portal finish the session and drop the channel at the interpreter's exit."""
         Portal.current().watch(channel, finish)
+        return True
 
     def deliver(self, inbound: Inbound) -> None:
         """Keep what arrived until the document's thread looks."""

@@ -48,11 +48,19 @@ class Trouble:
         Args:
             error: The error.
         """
+        self.keep(error)
+        self.tell(error)
+
+    def keep(self, error: Exception) -> None:
+        """Keep an error for the next call of which the program has been told.
+
+        Args:
+            error: The error.
+        """
         if len(self._errors) < _KEPT:
             self._errors.append(error)
         else:
             self._more += 1
-        self._tell(error)
 
     def note_callback(self, error: Exception) -> None:
         """Log an exception of the program's own periodic, timeout or next-tick callback, as Bokeh's servers do.
@@ -61,7 +69,7 @@ class Trouble:
             error: What the callback raised. No call raises it again.
         """
         _log.error("a document callback of session %s raised", self._session_id, exc_info=error)
-        self._tell(error)
+        self.tell(error)
 
     def raise_first(self) -> None:
         """Raise the first of the errors kept, if there are any, with the others as notes; none is raised again."""
@@ -91,7 +99,12 @@ class Trouble:
         """
         self._call("on_reconnect", self._on_reconnect, reconnection)
 
-    def _tell(self, error: Exception) -> None:
+    def tell(self, error: Exception) -> None:
+        """Tell the program of an error at once.
+
+        Args:
+            error: The error. Whether a call raises it is seen to elsewhere.
+        """
         self._call("on_error", self._on_error, error)
 
     def _call(self, name: str, callback: Callable[[T], object] | None, news: T) -> None:

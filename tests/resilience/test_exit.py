@@ -122,6 +122,36 @@ def test_a_session_is_closed_for_whoever_comes_after_it(at_exit: str, exchange_s
     assert run(textwrap.dedent(EXITS[at_exit]) + opening) == (0, "closed\n" if "wait" in at_exit else "", "")
 
 
+LATE = """
+    def change():
+        session.document.title = "changed at the end"
+        try:
+            session.{call}()
+        except bokehwire.SessionClosed as error:
+            print(error.unconfirmed)
+        session.close()
+    atexit.register(change)
+"""
+
+
+@pytest.mark.parametrize("call", ["close", "force_roundtrip"])
+def test_a_change_by_atexit_is_delivered(call: str, exchange_server: LiveServer) -> None:
+    """Although it was registered before there was a session: importing what makes one comes before that."""
+    url, name = exchange_server.url(APP), f"late {call}"
+    opening = f"session = bokehwire.pull_session({name!r}, url={url!r})"
+    program = "bokehwire.pull_session\n" + textwrap.dedent(LATE.format(call=call)) + opening
+    assert run(program) == (0, "", "")
+    document = exchange_server.session(name, APP).document
+    assert exchange_server.call(lambda: document.title) == "changed at the end"
+
+
+@pytest.mark.parametrize("call", ["close", "force_roundtrip"])
+def test_a_change_by_atexit_that_comes_too_late_is_named(call: str, exchange_server: LiveServer) -> None:
+    opening = f"session = bokehwire.pull_session(url={exchange_server.url(APP)!r})"
+    program = textwrap.dedent(LATE.format(call=call)) + opening
+    assert run(program) == (0, "(\"title changed to 'changed at the end'\",)\n", "")
+
+
 LOST = {
     "a frozen server": """
         session = bokehwire.pull_session(url={url!r}, close_timeout=0.2)

@@ -364,6 +364,7 @@ def test_after_the_last_attempt_the_session_is_lost(some_face: Face, long_server
             assert isinstance(caught.value.__cause__, ConnectError)
             assert len(caught.value.unconfirmed) == 1
             assert not isinstance(caught.value, SessionLost)
+            assert [type(error) for error in log.errors] == [ConnectionLost]
 
     play(some_face, scenario)
 
