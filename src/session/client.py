@@ -181,7 +181,8 @@ class ClientSession:
         Raises:
             TypeError: `why` is not text. The session stays open.
             SessionClosed: The server did not confirm all changes within `close_timeout`; it names them. The connection
-                is closed all the same.
+                is closed all the same. Or the end of the program has closed the session, before changes that an atexit
+                function has made since.
             PatchRejected: The server rejected a change since the last call.
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
             ConnectionLost: The connection had been lost with changes unconfirmed, and no call has said so yet.
