@@ -58,6 +58,8 @@ class Client:
         self.known: dict[str, Model] = {}
         self.heard: Counter[str] = Counter()
         self.has_pushed = False
+        self.may_overwrite_itself = False  # with what a pull had brought before its own changes were applied
+        self._pulled = False  # again
         self._is_inside = False  # a change of which the session has not been told
         self._world = world
         self._reacts = reacts
@@ -127,6 +129,7 @@ class Client:
                 self.known.clear()
 
         self._pulls += 1
+        self._pulled = self.session.document is not None
         self.call(pull())
 
     def push(self) -> None:
@@ -138,6 +141,7 @@ class Client:
             await self.session.push(self.document)
 
         self.has_pushed = True
+        self.may_overwrite_itself = self._pulled
         self.call(push())
 
     def _react_to(self, div: Div) -> None:
@@ -381,7 +385,7 @@ class World:
         assert not missing - client.named, f"{missing - client.named} were lost, and only {client.named} named"
         about = {written.name for written in client.side.written}
         named = Counter({name: count for name, count in client.named_for_certain.items() if name in about})
-        if any(other.has_pushed for other in self.clients if other is not client):
+        if client.may_overwrite_itself or any(other.has_pushed for other in self.clients if other is not client):
             return  # what was applied may be overwritten again, and then it is lost
         strange = named - missing - unclear - poisoned
         assert not strange, f"{strange} were applied, and yet named"
