@@ -3,8 +3,10 @@
 import asyncio
 import contextvars
 import logging
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
@@ -23,6 +25,37 @@ class StartupFailed(Exception):
     """The application said that it could not start."""
 
 
+class Runs:
+    """The runs of one application, of which there is one at a time, whichever transports connect to it.
+
+    Attributes:
+        app: The application.
+        guard: To be held while the others are looked at or changed.
+        kept: How many blocks of transports keep the run going.
+        current: The last run, None before the first.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.app = app
+        self.guard = threading.Lock()
+        self.kept = 0
+        self.current: Lifespan | None = None
+
+    @staticmethod
+    def of(app: AsgiApp) -> "Runs":
+        """Give those of an application."""
+        with _all_guard:
+            runs = _all.get(id(app))
+            if runs is None:
+                runs = _all[id(app)] = Runs(app)
+            return runs
+
+
+# By the application's id: it may be anything that can be called, and is held for as long as its runs are.
+_all: WeakValueDictionary[int, Runs] = WeakValueDictionary()
+_all_guard = threading.Lock()
+
+
 class Lifespan:
     """One run of an application on the running event loop, from its startup to its shutdown.
 
@@ -32,11 +65,12 @@ class Lifespan:
         holders: How many connections need it to run.
     """
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, runs: "Runs") -> None:
         self.loop = asyncio.get_running_loop()
         self.state: dict[str, Any] = {}
         self.holders = 0
-        self._app = app
+        self._app = runs.app
+        self._runs = runs  # which have to be known while this one goes on, though no transport may be left
         self._startup: asyncio.Future[None] = self.loop.create_future()
         self._stopping = asyncio.Event()
         self._asked = False

@@ -4,12 +4,11 @@ It is written from the ASGI specification (asgi.readthedocs.io: WebSocket 2.4, L
 """
 
 import asyncio
-import threading
 from types import TracebackType
 from typing import Any, Self
 
 from ._asgi_socket import AsgiWebSocket, scope_of
-from ._lifespan import AsgiApp, Lifespan, StartupFailed
+from ._lifespan import AsgiApp, Lifespan, Runs, StartupFailed
 from ._target import parse_target
 from .base import ConnectionOptions, WebSocket
 from .errors import ConnectError, ConnectTimeout
@@ -25,8 +24,8 @@ class AsgiTransport:
     the given `io_loop`. Within the application, blocking calls to a session of its own would wait for themselves.
 
     The application's lifespan starts with the first connection and, without a ``with`` block, is shut down when the
-    last one has ended. Within ``with`` or ``async with``, it goes on until the block ends. A run of the application
-    stays on one loop, so connections from two loops at once are refused.
+    last one has ended. Within ``with`` or ``async with``, it goes on until the block ends. All transports to one
+    application share its run, which stays on one loop, so connections from two loops at once are refused.
 
     Three of the connection's options have no meaning without a network: ``ssl_context``, ``ping_interval`` and
     ``ping_timeout``. An application that does not end within ``close_timeout`` of being told that the connection has
@@ -40,19 +39,17 @@ class AsgiTransport:
     def __init__(self, app: AsgiApp, *, root_path: str = "") -> None:
         self._app = app
         self._root_path = root_path
-        self._guard = threading.Lock()
-        self._kept = 0
-        self._run: Lifespan | None = None
+        self._runs = Runs.of(app)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop that the application runs on; None while it does not run."""
-        run = self._run
+        run = self._runs.current
         return None if run is None or run.is_over else run.loop
 
     def __enter__(self) -> Self:
-        with self._guard:
-            self._kept += 1
+        with self._runs.guard:
+            self._runs.kept += 1
         return self
 
     def __exit__(
@@ -85,10 +82,10 @@ class AsgiTransport:
 
     def _let_go(self) -> Lifespan | None:
         """Leave a ``with`` block; return what nobody needs any more."""
-        with self._guard:
-            self._kept -= 1
-            run = self._run
-            if self._kept or run is None or run.holders or run.is_over:
+        with self._runs.guard:
+            self._runs.kept -= 1
+            run = self._runs.current
+            if self._runs.kept or run is None or run.holders or run.is_over:
                 return None
             return run
 
@@ -129,10 +126,10 @@ class AsgiTransport:
         """Give the run of the application on this loop, with one holder more."""
         loop = asyncio.get_running_loop()
         while True:
-            with self._guard:
-                run = self._run
+            with self._runs.guard:
+                run = self._runs.current
                 if run is None or run.is_over:
-                    run = self._run = Lifespan(self._app)
+                    run = self._runs.current = Lifespan(self._runs)
                 if run.loop is not loop:
                     raise ConnectError(
                         "the application runs on another event loop already, and cannot run on two. Close the sessions "
@@ -145,9 +142,9 @@ class AsgiTransport:
             await run.ended()
 
     def _leave(self, run: Lifespan) -> None:
-        with self._guard:
+        with self._runs.guard:
             run.holders -= 1
-            if run.holders or self._kept:
+            if run.holders or self._runs.kept:
                 return
         run.stop()
 

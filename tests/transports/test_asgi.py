@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -84,6 +86,48 @@ async def test_the_application_lives_as_long_as_its_connections() -> None:
         assert app.notes == ["startup", "shutdown"]
         assert loop_of(transport) is None
         app.notes.clear()
+
+
+@scenario
+async def test_all_transports_to_an_application_share_its_run() -> None:
+    app = App(accept_and_wait)
+    async with connected(AsgiTransport(app), URL):
+        async with connected(AsgiTransport(app), URL):
+            assert app.notes == ["startup"]
+        assert app.notes == ["startup"]
+        async with AsgiTransport(app):
+            pass
+        assert app.notes == ["startup"]
+    assert app.notes == ["startup", "shutdown"]
+    other = App(accept_and_wait)
+    async with connected(AsgiTransport(app), URL), connected(AsgiTransport(other), URL):
+        assert (app.notes[2:], other.notes) == (["startup"], ["startup"])
+
+
+@scenario
+async def test_a_transport_waits_for_the_shutdown_that_another_has_begun() -> None:
+    app = App(accept_and_wait)
+    for turns in range(12):  # as far as the first gets until it is cancelled
+        opening = asyncio.ensure_future(AsgiTransport(app).connect(options(URL)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        with suppress(asyncio.CancelledError):
+            (await opening).abort()
+        gc.collect()  # the transport, too
+        async with connected(AsgiTransport(app), URL):
+            pass
+        assert app.notes[-2:] == ["startup", "shutdown"]
+        assert app.notes.count("startup") == app.notes.count("shutdown")
+
+
+def test_an_application_is_not_kept_by_what_is_known_of_it() -> None:
+    app = App(accept_and_wait)
+    run(use(AsgiTransport(app)))
+    known = weakref.ref(app)
+    del app
+    gc.collect()
+    assert known() is None
 
 
 @scenario
