@@ -31,6 +31,7 @@ __all__ = [
     "classify",
     "is_about_roots",
     "key_of_wire_event",
+    "made_by",
     "may_place",
     "removed_roots",
     "replaced",
@@ -118,15 +119,31 @@ def replaced(event: DocumentPatchedEvent) -> Before | None:
     Returns:
         The value; None where the change adds to something, and for a title.
     """
-    calling = event.callback_invoker
-    if isinstance(event, ModelChangedEvent | ColumnDataChangedEvent) and isinstance(calling, FunctionType):
-        names = calling.__code__.co_freevars
-        if calling.__closure__ is not None and "old" in names:
-            old: Any = calling.__closure__[names.index("old")].cell_contents
-            if isinstance(event, ColumnDataChangedEvent) and isinstance(old, dict):
-                old = {name: copy(column) for name, column in old.items()}  # Bokeh streams into the same lists
-            return Before(old)
+    if isinstance(event, ModelChangedEvent | ColumnDataChangedEvent):
+        known, old = _given_to_callbacks(event, "old")
+        if isinstance(event, ColumnDataChangedEvent) and isinstance(old, dict):
+            old = {name: copy(column) for name, column in old.items()}  # Bokeh streams into the same lists
+        return Before(old) if known else None
     return None
+
+
+def made_by(event: ColumnDataChangedEvent) -> Any:
+    """Give the columns that were set, which the event itself does not have; None where nobody knows.
+
+    Args:
+        event: The change.
+    """
+    return _given_to_callbacks(event, "new")[1]
+
+
+def _given_to_callbacks(event: DocumentPatchedEvent, name: str) -> tuple[bool, Any]:
+    """Say whether a value is known that the callbacks of a property are called with, and give it."""
+    calling = event.callback_invoker
+    if isinstance(calling, FunctionType) and calling.__closure__ is not None:
+        names = calling.__code__.co_freevars
+        if name in names:
+            return True, calling.__closure__[names.index(name)].cell_contents
+    return False, None
 
 
 def take_back(event: DocumentPatchedEvent, setter: object) -> None:

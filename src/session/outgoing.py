@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bokeh.core.serialization import SerializationError
 from bokeh.document.events import (
+    ColumnDataChangedEvent,
     ColumnsPatchedEvent,
     ColumnsStreamedEvent,
     DocumentPatchedEvent,
@@ -253,9 +254,10 @@ class Outgoing:
         self._on_trouble(UsageError(f"{text}, or the change that brings it in was not. Add the model first."))
 
     def _write_and_post(self, event: DocumentPatchedEvent, before: Before | None, *, places: bool = False) -> None:
-        change, implied, encoded = self._encode(event)
+        told, event = event, _as_it_is(event)
+        change, implied, encoded = self._encode(event, is_as_told=event is told)
         made_after = self._made_after()
-        if before is None:
+        if before is None and event is told:
             before = replaced(event)
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         if self._departures.knows_of_any_missing:
@@ -292,14 +294,14 @@ class Outgoing:
         self._threads.await_push()
         return self._pushed.has(event)
 
-    def _encode(self, event: DocumentPatchedEvent) -> tuple[Change, bool, Encoded]:
+    def _encode(self, event: DocumentPatchedEvent, *, is_as_told: bool) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""
         try:
             if not (type(event) is ModelChangedEvent and type(event.new) in PLAIN):  # as most are
                 self._acquaintance.introduce_event(event, replaced)
                 event = complete_sent(event)
             change = classify(event)
-            implied = self._acquaintance.is_fresh(change.key)
+            implied = not is_as_told or self._acquaintance.is_fresh(change.key)
             return change, implied, encoding.encode_event(event.document, event, self._acquaintance)
         except Exception as error:
             # It is made here already and never reaches the server, whose value takes its place.
@@ -314,3 +316,20 @@ class Outgoing:
     def _title_before(self, event: TitleChangedEvent) -> Before:
         before, self._title = Before(self._title), event.title
         return before
+
+
+def _as_it_is(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
+    """Have a change tell what is there by now, where that is not what it made and may hold models.
+
+    What it made may lack models of which the server has been told since: it would take them out, and drop what refers
+    to them.
+    """
+    if not is_overtaken(event):
+        return event
+    if isinstance(event, ColumnDataChangedEvent):
+        return whole(event)
+    if isinstance(event, ModelChangedEvent) and may_place(event):
+        value = getattr(event.model, event.attr)
+        if not {type(event.new), type(value)} <= PLAIN:
+            return ModelChangedEvent(event.document, event.model, event.attr, value, event.setter)
+    return event

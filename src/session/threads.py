@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 from bokeh.core.property.vectorization import Expr, Field, Value
 from bokeh.document.events import (
+    ColumnDataChangedEvent,
     DocumentPatchedEvent,
     ModelChangedEvent,
     RootAddedEvent,
@@ -14,6 +15,7 @@ from bokeh.document.events import (
     TitleChangedEvent,
 )
 
+from .changes import made_by
 from .holding import is_letting_go
 from .turns import Turn
 
@@ -121,6 +123,9 @@ def is_overtaken(event: DocumentPatchedEvent) -> bool:
     match event:
         case ModelChangedEvent():
             overtaken = getattr(event.model, event.attr) is not event.new and not isinstance(event.new, _UNPACKED)
+        case ColumnDataChangedEvent():
+            made = made_by(event)
+            overtaken = made is not None and getattr(event.model, event.attr) is not made
         case TitleChangedEvent():
             overtaken = event.document.title != event.title
         case RootAddedEvent():

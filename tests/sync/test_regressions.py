@@ -638,3 +638,34 @@ def test_what_a_handler_has_replaced_again_is_told_later_and_dropped_with_it(mak
     world.edit_here_while(0, Edit("label"), meanwhile)
     world.edit_here(0, Edit("patch", 0, 1))
     world.quiet()
+
+
+def test_a_list_without_a_new_model_is_told_after_the_model_has_come_in(make_world: MakeWorld) -> None:
+    """The server would take it out again, and drop what refers to it."""
+    world = make_world()
+
+    def meanwhile() -> None:
+        world.edit_here(0, Edit("reverse"))
+        world.edit_here(0, Edit("append"))
+
+    world.edit_here_while(0, Edit("reverse"), meanwhile)
+    world.settle()
+    world.edit_here(0, Edit("nest"))
+    world.quiet()
+    assert not world.clients[0].errors
+
+
+def test_columns_that_the_server_replaces_before_ours_are_told_show_nothing(make_world: MakeWorld) -> None:
+    """They are sent as they are, which is what the server has: whether it takes the message does not show in them."""
+    world = make_world()
+
+    def meanwhile() -> None:
+        world.deliver_here(0, 1000)
+        world.turn()
+
+    world.edit_there(Edit("data", 0, 3))
+    world.edit_here_while(0, Edit("data", 0, 2), meanwhile)
+    world.edit_here(0, Edit("title"))
+    world.edit_here(0, Edit("text", 1))
+    world.edit_there(Edit("replace", 3, 3))
+    world.quiet()
