@@ -719,9 +719,11 @@ class AsyncClientSession:
 
     def _reply_timeout_of(self, asked: str) -> ReplyTimeout:
         assert self._reply_timeout is not None
+        waiting = 0 if self._channel is None else len(self._channel.unconfirmed)
+        behind = f", with {waiting} changes that it has not answered either" if waiting else ""
         return ReplyTimeout(
-            f"{self._url} did not answer the {asked} within {self._reply_timeout} s. Is the server busy? Try again, or "
-            "raise reply_timeout.",
+            f"{self._url} did not answer the {asked} within {self._reply_timeout} s{behind}. Is the server busy? Try "
+            "again, or raise reply_timeout.",
             request=asked,
             timeout=self._reply_timeout,
         )

@@ -52,8 +52,9 @@ def describe_refusal(url: str, fault: Exception) -> NotABokehServer | SessionRef
         said = f" ({fault.reason})" if fault.reason else ""
         refusal = SessionRefused(
             f"{url} closed the connection with close code {code}{said} before it acknowledged the session. A Bokeh "
-            "server does that when the session's token has expired or is badly signed: BOKEH_SECRET_KEY and "
-            "BOKEH_SIGN_SESSIONS must be the same here and there. Its log says more.",
+            "server does that when the application raises while it makes the session, and when the session's token has "
+            "expired or is badly signed: BOKEH_SECRET_KEY and BOKEH_SIGN_SESSIONS must be the same here and there. Its "
+            "log says more.",
             url=url,
             code=code,
             reason=fault.reason,
