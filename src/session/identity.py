@@ -24,6 +24,7 @@ from bokeh.util.serialization import make_globally_unique_id
 from .errors import DuplicateModelId
 from .holding import is_held, is_letting_go
 from .plain import PLAIN
+from .telling import being_told
 from .wire_objects import COLUMN_EVENTS
 
 if TYPE_CHECKING:
@@ -211,6 +212,17 @@ class Acquaintance:
         self._fresh.update(str(model.id) for model in written)
         return frozenset(str(model.id) for model in back)
 
+    def may_leave(self, document: Document, models: Iterable[Model]) -> None:
+        """Take it that the server lets go of some models, although they are here: what keeps them has not been told.
+
+        They are written out once more, which tells a server nothing new that has them still.
+
+        Args:
+            document: The document.
+            models: The models.
+        """
+        self._restless.update(model for model in models if model.document is document and self._is_known(model))
+
     def disown(self, document: Document, identities: Iterable[str]) -> None:
         """Take it that the server does not know some models, since it has not applied what wrote them out.
 
@@ -227,7 +239,8 @@ class Acquaintance:
         Args:
             document: The document.
         """
-        if (self._restless or self._fresh) and document.callbacks.hold_value is None:
+        waits = bool(self._restless or self._fresh) and document.callbacks.hold_value is None
+        if waits and not being_told(document):
             self._restless.clear()
             self._fresh.clear()
 

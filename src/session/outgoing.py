@@ -17,6 +17,7 @@ from bokeh.document.events import (
     DocumentPatchedEvent,
     MessageSentEvent,
     ModelChangedEvent,
+    RootRemovedEvent,
     SessionCallbackAdded,
     SessionCallbackRemoved,
     TitleChangedEvent,
@@ -27,10 +28,12 @@ from .changes import ROOTS, classify, may_place, replaced, take_back
 from .columns import SentColumns, are_level, are_overtaken, complete_sent, may_be_converted, whole
 from .errors import DuplicateModelId, UsageError
 from .holding import is_letting_go
+from .identity import reachable
 from .late import LateChanges
 from .plain import PLAIN
 from .pushed import Pushed
 from .requests import Ask, Before, Request
+from .telling import being_told
 from .threads import Threads, is_overtaken, is_undone
 from .watching import unwatch, watch
 
@@ -255,6 +258,8 @@ class Outgoing:
 
     def _write_and_post(self, event: DocumentPatchedEvent, before: Before | None, *, places: bool = False) -> None:
         told, event = event, _as_it_is(event)
+        if places or isinstance(event, RootRemovedEvent):
+            self._note_what_leaves(told)
         change, implied, encoded = self._encode(event, is_as_told=event is told)
         made_after = self._made_after()
         if before is None and event is told:
@@ -288,6 +293,13 @@ class Outgoing:
             raise
         if self._is_pushed(event):
             self._conflicts.doubt(change.key)
+
+    def _note_what_leaves(self, event: DocumentPatchedEvent) -> None:
+        """Take note of models that a change takes out on the server, and which one not told of yet keeps here."""
+        if being_told(event.document) - {event}:
+            before = replaced(event)
+            left = reachable(event.model if isinstance(event, RootRemovedEvent) else getattr(before, "value", None))
+            self._acquaintance.may_leave(event.document, left)
 
     def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
         """Let the push of another thread go first, and say whether a change must not be sent behind it."""

@@ -228,3 +228,43 @@ def test_what_the_app_makes_of_a_root_as_soon_as_it_is_pushed(kind: str, blockin
     ):
         assert_equal(server, session)
         assert model(session.document, "one").text == "seen"
+
+
+def take_away_root(document: Document) -> None:
+    document.remove_root(model(document, "old"))
+
+
+def empty_the_list(document: Document) -> None:
+    model(document, "old").children = []
+
+
+def take_away_the_layout(document: Document) -> None:
+    model(document, "box").children = []
+
+
+@pytest.mark.parametrize("take_away", [take_away_root, empty_the_list, take_away_the_layout])
+@pytest.mark.parametrize("asking", [False, True])
+def test_a_handler_takes_a_model_from_where_it_was(
+    take_away: Callable[[Document], None], asking: bool, server: LiveServer, blocking: Face
+) -> None:
+    """That it has gone somewhere else is told after that, when the server has let go of it."""
+    document, moving = made(), Div(name="moving", text="moving")
+    old, new = Column(name="old", children=[Column(children=[moving])]), Column(name="new")
+    document.add_root(new)
+    if take_away is take_away_the_layout:
+        model(document, "box").children = [old]
+    else:
+        document.add_root(old)
+    with push_session(document, url=server.url("/"), transport=blocking.transport) as session:
+
+        def changed(attr: str, was: object, now: object) -> None:
+            take_away(document)
+            if asking:
+                session.force_roundtrip()
+
+        new.on_change("children", changed)
+        new.children = [moving]
+        assert_equal(server, session)
+        moving.text = "moved"
+        assert_equal(server, session)
+        assert server.edit(session.id, lambda there: model(there, "moving").text) == "moved"
