@@ -16,6 +16,8 @@ from bokeh.core.serialization import Serialized, Serializer
 from bokeh.document.events import ColumnDataChangedEvent, ColumnsPatchedEvent, ColumnsStreamedEvent, ModelChangedEvent
 
 from ..protocol import Buffer
+from .holding import is_letting_go
+from .identity import reachable
 from .plain import PLAIN
 from .requests import Encoded
 
@@ -125,7 +127,10 @@ def encode_event(document: Document, event: DocumentPatchedEvent, acquaintance: 
     shared = acquaintance.shared(document)
     serializer = _WireSerializer(references=shared)
     content = serializer.encode(event)
-    written = {model for model in document.models if model not in shared and serializer.has_ref(model)}
+    concerned = set(document.models)
+    if is_letting_go(document):  # by when some models of the value may have left again
+        concerned |= reachable(getattr(event, "new", None))
+    written = {model for model in concerned if model not in shared and serializer.has_ref(model)}
     document.models.flush_synced(lambda model: not serializer.has_ref(model))
     returns = acquaintance.told(document, written)
     return serializer.finish(content)._replace(returns=returns)

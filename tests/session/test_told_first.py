@@ -268,3 +268,24 @@ def test_a_handler_takes_a_model_from_where_it_was(
         moving.text = "moved"
         assert_equal(server, session)
         assert server.edit(session.id, lambda there: model(there, "moving").text) == "moved"
+
+
+@pytest.mark.filterwarnings("ignore:reference already known")  # as above
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+def test_a_model_that_is_gone_by_the_time_that_held_changes_are_let_go(
+    policy: Any, server: LiveServer, blocking: Face
+) -> None:
+    """Each of the changes before writes it out, and no message may do so twice."""
+    document = made()
+    one, two, three, four = (Div(text=text) for text in ("1", "2", "3", "4"))
+    model(document, "box").children = [one, two]
+    with push_session(document, url=server.url("/"), transport=blocking.transport) as session:
+        box = model(document, "box")
+        document.hold(policy)
+        for _ in range(5):
+            box.children = [one, two, three]
+            box.children = [one, two, three, four]
+        box.children = [two, three]
+        document.unhold()
+        assert_equal(server, session)
+        assert [child.text for child in box.children] == ["2", "3"]
