@@ -51,6 +51,8 @@ __all__ = [
     "whole",
 ]
 
+_LOOKED_AT = 8  # values at the end of a column, to see of what kind it is
+_VALUES = (str, int, float, bool)
 _CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
 
@@ -276,8 +278,11 @@ def misfits(document: Document, event: Any) -> bool:
         }:
             columns = getattr(document.models.get_by_id(cast(Any, model_id)), attr, None)
             names = [entry[0] for entry in entries if isinstance(entry, list) and entry and type(entry[0]) is str]
-            # Where there are no columns yet, rows make some.
-            return isinstance(columns, dict) and len(columns) > 0 and {*names} != columns.keys()
+            if not isinstance(columns, dict) or not columns:  # rows make some, then
+                return False
+            return {*names} != columns.keys() or any(
+                _are_of_another_kind(columns[name], entry[1]) for name, entry in zip(names, entries, strict=False)
+            )
         case _:
             return False
 
@@ -297,6 +302,20 @@ def _is_beyond(columns: dict[str, Any], entry: Any) -> bool:
             return True
         case _:
             return False
+
+
+def _are_of_another_kind(column: Any, rows: Any) -> bool:
+    """Say whether rows are texts and a column is of numbers, or the other way round.
+
+    An array of either makes texts of all, a list does not; and what the server has need not be what is here.
+    """
+    values = rows.get("array") if isinstance(rows, dict) else rows  # an array that is no list is one of numbers
+    there = {type(row) is str for row in values if type(row) in _VALUES} if isinstance(values, list) else {False}
+    if isinstance(column, np.ndarray) and column.dtype.kind in _CONVERTING:
+        return not there <= {column.dtype.kind == "U"}
+    last = column[-_LOOKED_AT:] if isinstance(column, list | np.ndarray) else ()
+    here = {type(value) is str for value in last if type(value) in _VALUES}
+    return len(here) == 1 and not there <= here  # of both kinds, nothing makes something else of them
 
 
 def _can_hold(column: np.ndarray[Any, Any], value: Any) -> bool:

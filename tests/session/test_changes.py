@@ -523,6 +523,43 @@ def test_rows_for_an_array_are_sent_as_the_array_holds_them(
     face.play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("column", "rows"),
+    [
+        (np.array(["a", "b"]), [3]),
+        (np.array(["a", "b"]), np.array([3.5])),
+        (np.array(["a", "b"]), [True]),
+        (np.array(["a", "b"]), ["c"]),
+        (np.array([1, 2]), ["c"]),
+        (np.array([1, 2]), [3.5]),
+        ([1, 2], np.array(["c"])),
+        ([1, 2], ["c"]),
+        (["a", "b"], [3]),
+        (["a", "b"], np.array([3])),
+        (["a", 2], ["c"]),
+        (["a", None], [None]),
+    ],
+    ids=str,
+)
+def test_rows_of_the_servers_that_make_something_else_of_a_column(
+    server: LiveServer, face: Face, column: Any, rows: Any
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/"))
+        document = session.document
+        assert document is not None
+        document.add_root(ColumnDataSource(name="columns", data={"x": column}))
+        await do(session.force_roundtrip())
+        for _ in range(2):
+            await face.edit(server, session, lambda there: model(there, "columns").stream({"x": rows}), "/")
+        await both_equal(face, server, session, "/")
+        there = await face.edit(server, session, lambda there: list(model(there, "columns").data["x"]), "/")
+        here = list(model(document, "columns").data["x"])
+        assert np.asarray(there, dtype=object).tolist() == np.asarray(here, dtype=object).tolist()
+
+    face.play(scenario)
+
+
 @pytest.mark.parametrize("kind", ["stream", "patch"])
 @pytest.mark.parametrize("pulling", [False, True])
 def test_rows_of_columns_that_a_server_has_replaced_since_and_that_a_pull_has_brought(
