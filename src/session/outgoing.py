@@ -296,9 +296,12 @@ class Outgoing:
 
     def _note_what_leaves(self, event: DocumentPatchedEvent) -> None:
         """Take note of models that a change takes out on the server, and which one not told of yet keeps here."""
-        if being_told(event.document) - {event}:
-            before = replaced(event)
-            left = reachable(event.model if isinstance(event, RootRemovedEvent) else getattr(before, "value", None))
+        ours: Any = self._applier
+        if any(other is not event and other.setter is not ours for other in being_told(event.document)):
+            if isinstance(event, RootRemovedEvent):
+                left = reachable(event.model)
+            else:
+                left = reachable(getattr(replaced(event), "value", None)) - reachable(getattr(event, "new", None))
             self._acquaintance.may_leave(event.document, left)
 
     def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
