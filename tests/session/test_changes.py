@@ -505,7 +505,7 @@ def test_a_patch_of_an_array_is_sent_as_the_array_holds_it(
     ids=["int", "int8", "float32", "text to int", "text", "both", "series", "array", "object", "list"],
 )
 def test_rows_for_an_array_are_sent_as_the_array_holds_them(
-    server: LiveServer, face: Face, column: Any, rows: Any, rollover: int | None
+    server: LiveServer, blocking: Face, column: Any, rows: Any, rollover: int | None
 ) -> None:
     async def scenario(face: Face) -> None:
         session = await face.pull(url=server.url("/"))
@@ -520,7 +520,7 @@ def test_rows_for_an_array_are_sent_as_the_array_holds_them(
         assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
         await both_equal(face, server, session, "/")
 
-    face.play(scenario)
+    blocking.play(scenario)
 
 
 @pytest.mark.parametrize(
@@ -542,7 +542,7 @@ def test_rows_for_an_array_are_sent_as_the_array_holds_them(
     ids=str,
 )
 def test_rows_of_the_servers_that_make_something_else_of_a_column(
-    server: LiveServer, face: Face, column: Any, rows: Any
+    server: LiveServer, blocking: Face, column: Any, rows: Any
 ) -> None:
     async def scenario(face: Face) -> None:
         session = await face.pull(url=server.url("/"))
@@ -557,13 +557,13 @@ def test_rows_of_the_servers_that_make_something_else_of_a_column(
         here = list(model(document, "columns").data["x"])
         assert np.asarray(there, dtype=object).tolist() == np.asarray(here, dtype=object).tolist()
 
-    face.play(scenario)
+    blocking.play(scenario)
 
 
 @pytest.mark.parametrize("kind", ["stream", "patch"])
 @pytest.mark.parametrize("pulling", [False, True])
 def test_rows_of_columns_that_a_server_has_replaced_since_and_that_a_pull_has_brought(
-    server: LiveServer, face: Face, kind: str, pulling: bool
+    server: LiveServer, blocking: Face, kind: str, pulling: bool
 ) -> None:
     """A server that holds tells of the rows after that."""
 
@@ -585,7 +585,7 @@ def test_rows_of_columns_that_a_server_has_replaced_since_and_that_a_pull_has_br
         await both_equal(face, server, session, "/source")
         assert model(session.document, "source").data == {"a": [1]}
 
-    face.play(scenario)
+    blocking.play(scenario)
 
 
 def test_a_patch_that_was_held_is_sent_though_its_column_is_another_one(server: LiveServer, face: Face) -> None:
