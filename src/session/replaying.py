@@ -40,7 +40,7 @@ def replayed(
         theirs: The server's value.
         events: The changes in question; what one has replaced, as far as it is known, is its "before".
         later: Those made after them, likewise.
-        here: The value here, which has all changes; None if it has not. Then what shows was applied.
+        here: The value here, which has all changes; None if it has not. Then what shows may have been applied.
         copy: Copies a value.
         apply: Applies a change to a value, which it may alter: of many changes, each a copy would take too long.
         shows: Says whether a value is as it is right after a change.
@@ -60,7 +60,7 @@ def replayed(
             rest, goal = rest[:replacement], rest[replacement]["before"]
         if goal is None:
             if count:
-                found.add(count)
+                found |= {0, count}  # somebody else may have made the same, which other changes tell
             continue
         value = copy(theirs)
         for event in rest[_last_replacement(rest) :]:

@@ -669,3 +669,15 @@ def test_columns_that_the_server_replaces_before_ours_are_told_show_nothing(make
     world.edit_here(0, Edit("text", 1))
     world.edit_there(Edit("replace", 3, 3))
     world.quiet()
+
+
+def test_a_root_that_both_sides_remove_before_a_pull_shows_nothing(make_world: MakeWorld) -> None:
+    """It is gone, whether the message was applied that says so or dropped for it; the title tells."""
+    world = make_world()
+    world.edit_here(0, Edit("remove_root", 4))
+    world.edit_there(Edit("text", 3))
+    world.edit_here(0, Edit("remove_root", 0, 2))
+    world.edit_here(0, Edit("title", 2, 1))
+    world.pull(0)
+    world.edit_there(Edit("remove_root", 5, 1))
+    world.quiet()
