@@ -11,7 +11,6 @@ from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bokeh.core.serialization import DeserializationError
 from bokeh.document import Document
@@ -61,9 +60,6 @@ from .requests import (
 )
 from .rereading import Snapshot, config_id
 from .wire_objects import decoded
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["SyncEngine"]
 
