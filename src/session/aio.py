@@ -720,7 +720,7 @@ class AsyncClientSession:
     def _reply_timeout_of(self, asked: str) -> ReplyTimeout:
         assert self._reply_timeout is not None
         waiting = 0 if self._channel is None else len(self._channel.unconfirmed)
-        behind = f", with {waiting} changes that it has not answered either" if waiting else ""
+        behind = f" (changes that wait as well: {waiting})" if waiting else ""
         return ReplyTimeout(
             f"{self._url} did not answer the {asked} within {self._reply_timeout} s{behind}. Is the server busy? Try "
             "again, or raise reply_timeout.",

@@ -104,7 +104,7 @@ class Outgoing:
         self._sent_columns = SentColumns()
         self._threads = Threads()
         self._pushed = Pushed()
-        self._late: LateChanges | None = None  # since the connection was lost for good
+        self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     def follow(self, document: Document) -> None:

@@ -188,7 +188,7 @@ def test_simple_ids_are_kept_when_the_program_asks_for_them(
         before = div.id
         document.add_root(div)
         assert div.id == before
-        with pytest.raises(DuplicateModelId):
+        with pytest.raises(DuplicateModelId, match="from before a pull"):
             document.add_root(identified(Div(), named(session, "slider").id))
 
     face.play(scenario)

@@ -73,3 +73,13 @@ def test_a_kind_that_is_no_text(kind: Any) -> None:
     script.answer(Ok("s", "r"))
     script.receive({"kind": kind, "model": {"id": script.slider.id, "name": "Slider"}, "attr": "value", "new": [1]})
     assert [type(trouble) for trouble in script.troubles] == [ApplyError]
+
+
+def test_a_model_of_a_class_that_is_not_defined_here() -> None:
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.receive({"kind": "RootAdded", "model": {"type": "object", "name": "NoSuchModel", "id": "p9"}})
+    (trouble,) = script.troubles
+    assert isinstance(trouble, ApplyError)
+    assert "NoSuchModel" in str(trouble)
+    assert "Import the module that defines it" in str(trouble)
