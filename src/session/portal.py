@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from .channel import Channel
+from .errors import UsageError
 
 __all__ = ["Portal"]
 
@@ -91,12 +92,19 @@ class Portal:
 
     @classmethod
     def current(cls) -> Portal:
-        """Give the process's portal, starting it if there is none, or if a fork has left its thread behind."""
+        """Give the process's portal, starting it if there is none, or if a fork has left its thread behind.
+
+        Raises:
+            UsageError: The program has ended, and the portal with it.
+        """
         with cls._guard:
             portal = cls._current
             if portal is None or portal._pid != os.getpid():
-                if cls._is_over:  # for a session that an atexit function opens
-                    atexit.register(cls._stop_current)
+                if cls._is_over:  # nothing would be called any more that could end another one
+                    raise UsageError(
+                        "the program has ended, and no blocking session can be opened any more. Open it before, or "
+                        "register the atexit function that opens it after bokehwire is imported."
+                    )
                 cls._current = portal = Portal()
             return portal
 

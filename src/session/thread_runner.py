@@ -73,7 +73,12 @@ class ThreadRunner:
 
     async def perform(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the portal's loop, and block until it is done."""
-        return Portal.current().run(coroutine)
+        try:
+            portal = Portal.current()
+        except BaseException:
+            coroutine.close()  # or Python would complain that nobody has awaited it
+            raise
+        return portal.run(coroutine)
 
     def adopt(self, channel: Channel, finish: Callable[[float], object]) -> bool:
         """Have the portal finish the session and drop the channel at the interpreter's exit."""

@@ -152,6 +152,21 @@ def test_a_change_by_atexit_that_comes_too_late_is_named(call: str, exchange_ser
     assert run(program) == (0, "(\"title changed to 'changed at the end'\",)\n", "")
 
 
+def test_no_session_can_be_opened_when_those_before_have_been_closed_by_the_end(exchange_server: LiveServer) -> None:
+    """Nothing would close it."""
+    opening = f"session = bokehwire.pull_session(url={exchange_server.url(APP)!r})"
+    program = f"""
+        def open_another():
+            try:
+                {opening}
+            except bokehwire.UsageError as error:
+                print(str(error)[:21])
+        atexit.register(open_another)
+        {opening}
+    """
+    assert run(program) == (0, "the program has ended\n", "")
+
+
 LOST = {
     "a frozen server": """
         session = bokehwire.pull_session(url={url!r}, close_timeout=0.2)

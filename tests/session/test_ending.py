@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bokehwire import Reconnect, SessionClosed
+from bokehwire import ConnectionLost, Reconnect, SessionClosed
 from bokehwire.session.driving import drive
 from bokehwire.session.portal import Portal
 from bokehwire.session.turns import Turn
@@ -143,6 +143,31 @@ def test_a_program_that_ends_itself_when_the_connection_is_lost_is_told_once_and
             again = await face.pull(session_id=session.id, url=own_server.url("/slider"))
             assert model(again.document, "slider").value == 7
             await do(again.close())
+
+    blocking.play(scenario)
+
+
+def test_a_program_that_ends_itself_when_the_session_is_lost_is_told_once(
+    own_server: LiveServer, blocking: Face
+) -> None:
+    """What ends a handler has everything that arrived handled once more, the loss too."""
+    told: list[object] = []
+
+    def end(error: object) -> None:
+        told.append(error)
+        raise SystemExit(3)
+
+    async def scenario(face: Face) -> None:
+        with FaultProxy(own_server.port) as proxy:
+            session: AnySession = face.session(websocket_url=proxy.websocket_url("/slider"), on_error=end)
+            await do(session.pull())
+            proxy.drop()
+            with pytest.raises(SystemExit):
+                await do(session.wait_for(lambda: False, DEADLINE))
+            with pytest.raises(ConnectionLost):
+                await do(session.force_roundtrip())
+            await do(session.close())
+            assert len(told) == 1
 
     blocking.play(scenario)
 
