@@ -121,6 +121,31 @@ async def test_a_transport_waits_for_the_shutdown_that_another_has_begun() -> No
         assert app.notes.count("startup") == app.notes.count("shutdown")
 
 
+@scenario
+async def test_the_shutdown_is_waited_for_though_nobody_has_the_transport_any_more() -> None:
+    ended = asyncio.Event()
+
+    class Slow(App):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await super().__call__(scope, receive, send)
+            if scope["type"] == "lifespan":
+                await ended.wait()
+                self.notes.append("gone")
+
+    app = Slow(accept_and_wait)
+    (await AsgiTransport(app).connect(options(URL))).abort()
+    while "shutdown" not in app.notes:
+        await asyncio.sleep(0)
+    gc.collect()
+    opening = asyncio.ensure_future(AsgiTransport(app).connect(options(URL)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert app.notes == ["startup", "shutdown"]
+    ended.set()
+    (await opening).abort()
+    assert app.notes[:4] == ["startup", "shutdown", "gone", "startup"]
+
+
 def test_an_application_is_not_kept_by_what_is_known_of_it() -> None:
     app = App(accept_and_wait)
     run(use(AsgiTransport(app)))
