@@ -21,7 +21,7 @@ from .errors import ApplyError
 from .holding import Holding, is_held
 from .identity import Acquaintance
 from .plain import are_plain
-from .wire_objects import decoded, named, placed
+from .wire_objects import decoded, placed
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -107,7 +107,6 @@ class Applier:
             return self._have_lost_a_place()
         if self._departures.knows_of_any_missing:
             self._departures.came_back(frozenset[str]().union(*map(placed, events)))
-        self._acquaintance.introduce_namesakes(document, named(events))
         self._pass_over(document, events, message.buffers, number)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)

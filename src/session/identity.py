@@ -143,46 +143,29 @@ class Acquaintance:
             self._introduce(document, everything, everything)
         self._untold |= self._new_models(document)
 
-    def introduce_namesakes(self, document: Document, identities: Iterable[str]) -> None:
-        """Make sure of the ids of new models that the document has not told of, if the server means others by them.
+    def give_ids(self, document: Document) -> None:
+        """Give new models ids of their own as soon as Bokeh has taken them up, before anybody else hears of them.
 
-        A handler of the change that has brought one in may make the call in which something arrives from the server, or
-        another thread may.
-
-        Args:
-            document: The document.
-            identities: The ids of the models that the server speaks of.
-        """
-        for identity in identities:
-            model = document.models.get_by_id(cast(Any, identity))
-            if model is not None and not self._is_known(model):
-                everything = reachable(document.roots)
-                with suppress(DuplicateModelId):  # raised when the change that brought it in is told
-                    self._introduce(document, everything, everything)
-                return
-
-    def part_namesakes(self, document: Document) -> None:
-        """Give new models ids of their own if the server knows others by theirs, as soon as Bokeh has taken them up.
-
-        Of two models with the same id, Bokeh takes one for gone. Until the change is told that has brought the other
-        one in, it would tell of nothing that a handler or another thread does to it.
+        The server may know, or make, another model by the id that one was counted. Of two with the same id, Bokeh takes
+        one for gone, and would tell of nothing that a handler or another thread does to it; and what the server says of
+        the other one would be found to concern this one.
 
         Args:
             document: The document, whose models were just looked through.
         """
-        if "BOKEH_SIMPLE_IDS" in os.environ:
+        self._give_ids(document, {model for model in tuple(document.models) if not self._is_known(model)})
+
+    def _give_ids(self, document: Document, models: set[Model]) -> None:
+        counted = {model for model in models if _COUNTED.fullmatch(model.id)}
+        if not counted or "BOKEH_SIMPLE_IDS" in os.environ:
             return
-        namesakes = [
-            model
-            for model in tuple(document.models)
-            if str(model.id) in self._known and not self._is_known(model) and _COUNTED.fullmatch(model.id)
-        ]
-        if namesakes:
-            new = set(document.models).difference(document.models.synced_references)
-            for model in namesakes:
-                cast(Any, model)._id = make_globally_unique_id()
-            document.models.recompute()
-            document.models.flush_synced(lambda model: model in new)
+        for model in counted:
+            if document.models.seen(model.id):
+                self._restless.add(model)
+            cast(Any, model)._id = make_globally_unique_id()
+        new = models | self._new_models(document)
+        document.models.recompute()
+        document.models.flush_synced(lambda model: model in new)
 
     def shared(self, document: Document) -> set[Model]:
         """Give the models of a document that its server has, too.
@@ -299,12 +282,7 @@ class Acquaintance:
         newcomers = {model for model in models if not self._is_known(model)}
         if not newcomers:
             return
-        keep = "BOKEH_SIMPLE_IDS" in os.environ
-        renamed = set() if keep else {model for model in newcomers if _COUNTED.fullmatch(model.id)}
-        for model in renamed:
-            if document.models.seen(model.id):
-                self._restless.add(model)
-            cast(Any, model)._id = make_globally_unique_id()
+        self._give_ids(document, newcomers)
         taken: dict[str, Model] = {}
         for model in newcomers:
             other = taken.setdefault(str(model.id), model)
@@ -319,10 +297,6 @@ class Acquaintance:
                     "other. Give each model an id of its own, or unset BOKEH_SIMPLE_IDS. Is one of them from before a "
                     "pull? Take the one that is in the document now."
                 )
-        if renamed:
-            new = newcomers | self._new_models(document)
-            document.models.recompute()
-            document.models.flush_synced(lambda model: model in new)
         self._known.update({str(model.id): model for model in newcomers})
         self._untold |= newcomers  # what Bokeh takes for new, the change of another thread may have it forget
 

@@ -272,9 +272,6 @@ class SyncEngine:
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
             self._acquaintance.introduce_held(self._followed)
-            if isinstance(inbound, Answered) and isinstance(inbound.reply, PullDocReply):
-                models = tuple(self._followed.models)  # another thread may add some meanwhile
-                self._acquaintance.introduce_namesakes(self._followed, (str(model.id) for model in models))
         match inbound:
             case Patched(message=message, number=number):
                 self._receive(message, number)

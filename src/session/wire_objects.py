@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from ..protocol import Buffer
-from .plain import PLAIN
 
-__all__ = ["COLUMN_EVENTS", "comparable", "decoded", "named", "objects", "placed", "readdressed"]
+__all__ = ["COLUMN_EVENTS", "comparable", "decoded", "objects", "placed", "readdressed"]
 
 COLUMN_EVENTS = ("ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched")
 """The kinds of changes of columns, which hold no models. No set: what a peer says is a kind may have no hash."""
@@ -73,25 +72,6 @@ def placed(event: Any) -> frozenset[str]:
         return frozenset()
     value = event.get("model") if event.get("kind") == "RootAdded" else event.get("new")
     return frozenset(node["id"] for node in objects(value) if isinstance(node.get("id"), str))
-
-
-def named(events: Iterable[Any]) -> Iterator[str]:
-    """Give the ids of all models of which changes speak.
-
-    Args:
-        events: Elements of a PATCH-DOC's "events", which may be malformed.
-    """
-    for event in events:
-        node = event
-        if type(event) is dict and (type(event.get("new", ...)) in PLAIN or event.get("kind") in COLUMN_EVENTS):
-            node = event.get("model")  # most changes hold no other
-            if type(node) is dict and len(node) == 1:
-                if type(identity := node.get("id")) is str:
-                    yield identity
-                continue
-        for model in objects(node):
-            if isinstance(identity := model.get("id"), str):
-                yield identity
 
 
 def comparable(value: Any, buffers: Iterable[Buffer]) -> Any:
