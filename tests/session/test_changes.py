@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -453,6 +454,23 @@ def test_a_value_that_cannot_be_sent_is_raised_and_taken_back(server: LiveServer
     face.play(scenario)
 
 
+async def a_column_is_the_same(
+    face: Face, server: LiveServer, column: Any, change: Callable[[ColumnDataSource], None]
+) -> None:
+    """Assert that a change makes the same of a column on both sides, also where the server keeps it in another way."""
+    session = await face.pull(url=server.url("/"))
+    source = ColumnDataSource(name="columns", data={"x": column.copy()})
+    document = session.document
+    assert document is not None
+    document.add_root(source)
+    await do(session.force_roundtrip())
+    change(source)
+    await do(session.force_roundtrip())
+    there = await face.edit(server, session, lambda there: model(there, "columns").data["x"], "/")
+    assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
+    await both_equal(face, server, session, "/")
+
+
 @pytest.mark.parametrize(
     ("column", "patches"),
     [
@@ -472,17 +490,7 @@ def test_a_patch_of_an_array_is_sent_as_the_array_holds_it(
     server: LiveServer, face: Face, column: Any, patches: Any
 ) -> None:
     async def scenario(face: Face) -> None:
-        session = await face.pull(url=server.url("/"))
-        source = ColumnDataSource(data={"x": column.copy()})
-        document = session.document
-        assert document is not None
-        document.add_root(source)
-        await do(session.force_roundtrip())
-        source.patch({"x": patches})
-        await do(session.force_roundtrip())
-        there = await face.edit(server, session, lambda there: cast(Any, there.roots[0]).data["x"], "/")
-        assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
-        await both_equal(face, server, session, "/")
+        await a_column_is_the_same(face, server, column, lambda source: source.patch({"x": patches}))
 
     face.play(scenario)
 
@@ -508,17 +516,7 @@ def test_rows_for_an_array_are_sent_as_the_array_holds_them(
     server: LiveServer, blocking: Face, column: Any, rows: Any, rollover: int | None
 ) -> None:
     async def scenario(face: Face) -> None:
-        session = await face.pull(url=server.url("/"))
-        source = ColumnDataSource(data={"x": column.copy()})
-        document = session.document
-        assert document is not None
-        document.add_root(source)
-        await do(session.force_roundtrip())
-        source.stream({"x": rows}, rollover)
-        await do(session.force_roundtrip())
-        there = await face.edit(server, session, lambda there: cast(Any, there.roots[0]).data["x"], "/")
-        assert np.asarray(there).tolist() == np.asarray(source.data["x"]).tolist()
-        await both_equal(face, server, session, "/")
+        await a_column_is_the_same(face, server, column, lambda source: source.stream({"x": rows}, rollover))
 
     blocking.play(scenario)
 
