@@ -133,9 +133,9 @@ def test_a_push_into_a_new_session_carries_no_messages(sent: bool) -> None:
     """One that was under way is named; one that waits is sent behind the push, to models by their new ids."""
     script = Scripted(new_session=True)
     script.answer(Ok("s", "r"))
-    cast(Any, script.slider)._id = "p1002"  # as the old server has counted it
-    script.document.models.recompute()
-    script.engine._acquaintance.met(script.document, {"type": "object", "id": "p1002"})
+    model = {"type": "object", "name": "Slider", "id": "p1002", "attributes": {"start": 0, "end": 9}}
+    script.receive({"kind": "RootAdded", "model": model})  # with an id that the old server has counted
+    script.slider = cast(Slider, script.document.roots[-1])
     script.slider.value = 2
     script.document.callbacks.send_event(MenuItemClick(script.slider, "item"))
     message = script.posted[-1]
