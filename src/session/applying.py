@@ -21,7 +21,7 @@ from .errors import ApplyError
 from .holding import Holding, is_held
 from .identity import Acquaintance
 from .plain import are_plain
-from .wire_objects import decoded, placed
+from .wire_objects import COLUMN_EVENTS, decoded, placed
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -110,8 +110,9 @@ class Applier:
         self._pass_over(document, events, message.buffers, number)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
-        if events and not self._apply(document, message.content, message.buffers, plain=plain) and len(events) > 1:
-            # What came after the one that failed is not applied.
+        applied = not events or self._apply(document, message.content, message.buffers, plain=plain)
+        if not applied and (len(events) > 1 or _is_of_columns(events[0])):
+            # What came after the one that failed is not applied, nor are rows or a patch that arrays do not take.
             for event in events:
                 self._conflicts.doubt(key_of_wire_event(event))
             ask = True
@@ -326,3 +327,7 @@ def _describe_patch(content: Any) -> tuple[str, ...]:
     if not isinstance(events, list):
         return ("a patch without a list of events",)
     return tuple(encoding.describe_wire_event(event) for event in events)
+
+
+def _is_of_columns(event: Any) -> bool:
+    return isinstance(event, dict) and event.get("kind") in COLUMN_EVENTS

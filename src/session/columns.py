@@ -29,7 +29,7 @@ from bokeh.document.events import (
 from bokeh.models.sources import ColumnarDataSource
 
 from .encoding import encode_columns
-from .holding import is_letting_go
+from .holding import is_held_change, is_letting_go
 from .identity import defined_ids
 from .plain import PLAIN
 from .requests import Encoded
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = [
     "SentColumns",
     "are_level",
-    "are_overtaken",
     "complete_received",
     "complete_sent",
     "may_be_converted",
@@ -51,8 +50,10 @@ __all__ = [
     "whole",
 ]
 
+_COLUMN_CHANGES = ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent
 _LOOKED_AT = 8  # values at the end of a column, to see of what kind it is
 _VALUES = (str, int, float, bool)
+_DATES = "mM"
 _CONVERTING = "biufU"  # the kinds of arrays that make of a value what they can hold
 
 
@@ -62,10 +63,12 @@ class SentColumns:
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], Encoded] = {}  # of what is let go together
         self._had: WeakSet[DocumentChangedEvent] = WeakSet()
+        self._touched: set[tuple[str, str]] = set()  # columns that a handler has changed while held changes were let go
 
     def forget(self) -> None:
         """Forget the columns: what was let go together has been taken up."""
         self._sent.clear()
+        self._touched.clear()
 
     def note(self, event: DocumentPatchedEvent, encoded: Encoded) -> None:
         """Take note of a change that is being sent.
@@ -74,6 +77,8 @@ class SentColumns:
             event: The change.
             encoded: How it was written out.
         """
+        if isinstance(event, _COLUMN_CHANGES) and is_letting_go(event.document) and not is_held_change(event.document):
+            self._touched.add((str(event.model.id), event.attr))
         if isinstance(event, ColumnDataChangedEvent):
             if is_letting_go(event.document):
                 self._sent[str(event.model.id), event.attr] = encoded
@@ -109,6 +114,22 @@ class SentColumns:
         self._sent.pop(key, None)  # another thread may have come first
         return False
 
+    def are_overtaken(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether something else has been done to the columns since rows were streamed to them or values patched.
+
+        Bokeh does it, calls the handlers of the source and tells of it then, as with any value: what a handler or
+        another thread has done meanwhile may have been told before. Of held changes that are let go together, those
+        that follow may be why rows are not the last any more: there, only what handlers do meanwhile counts.
+
+        Args:
+            event: Any change of a document, of which it is just told.
+        """
+        if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
+            return False
+        if self._touched and (str(event.model.id), event.attr) in self._touched and is_held_change(event.document):
+            return True
+        return not _are_there(event) and not is_letting_go(event.document)
+
 
 def _may_bring_models(event: DocumentPatchedEvent) -> bool:
     return isinstance(event, RootAddedEvent) or (isinstance(event, ModelChangedEvent) and type(event.new) not in PLAIN)
@@ -134,20 +155,6 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
     if isinstance(event, ColumnsStreamedEvent):
         return _as_appended(event)
     return event
-
-
-def are_overtaken(event: DocumentPatchedEvent) -> bool:
-    """Say whether something else has been done to the columns since rows were streamed to them or values patched.
-
-    Bokeh does it, calls the handlers of the source and tells of it then, as with any value: what a handler or another
-    thread has done meanwhile may have been told before.
-
-    Args:
-        event: Any change of a document, of which it is just told.
-    """
-    if not isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
-        return False
-    return not _are_there(event) and not is_letting_go(event.document)
 
 
 def _are_there(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:
@@ -305,10 +312,13 @@ def _is_beyond(columns: dict[str, Any], entry: Any) -> bool:
 
 
 def _are_of_another_kind(column: Any, rows: Any) -> bool:
-    """Say whether rows are texts and a column is of numbers, or the other way round.
+    """Say whether rows are texts and a column is of numbers, or the other way round, or of dates.
 
-    An array of either makes texts of all, a list does not; and what the server has need not be what is here.
+    An array of either makes texts of all, a list does not; and what the server has need not be what is here. Dates
+    travel as numbers, which an array of dates takes none of: the server has numbers, whatever was sent.
     """
+    if isinstance(column, np.ndarray) and column.dtype.kind in _DATES:
+        return True
     values = rows.get("array") if isinstance(rows, dict) else rows  # an array that is no list is one of numbers
     there = {type(row) is str for row in values if type(row) in _VALUES} if isinstance(values, list) else {False}
     if isinstance(column, np.ndarray) and column.dtype.kind in _CONVERTING:

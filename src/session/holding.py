@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bokeh.document import Document
+    from bokeh.document.events import DocumentChangedEvent
 
     from .requests import Key
 
-__all__ = ["Holding", "is_held", "is_letting_go", "let_go"]
+__all__ = ["Holding", "held_behind", "is_held", "is_held_change", "is_letting_go", "let_go"]
 
 
 def is_held(document: Document) -> bool:
@@ -57,6 +58,39 @@ def is_letting_go(document: Document) -> bool:
         if frame.f_code is letting_go and frame.f_locals.get("self") is document.callbacks:
             return True
     return False
+
+
+def is_held_change(document: Document) -> bool:
+    """Say whether the change of which a document is just telling was held back itself. One of a handler's was not.
+
+    Args:
+        document: The document. This thread is the one that tells.
+    """
+    manager = document.callbacks
+    telling, letting_go = type(manager).trigger_on_change.__code__, type(manager).unhold.__code__
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame, inner = frame.f_back, frame
+        if inner.f_code is telling and inner.f_locals.get("self") is manager:
+            return frame.f_code is letting_go
+    return False
+
+
+def held_behind(document: Document) -> list[DocumentChangedEvent]:
+    """Give the changes that were held back and are still to come, where those of a document are just let go.
+
+    Args:
+        document: The document. This thread is the one that lets go.
+    """
+    letting_go = type(document.callbacks).unhold.__code__
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is letting_go and frame.f_locals.get("self") is document.callbacks:
+            events, last = frame.f_locals.get("events", []), frame.f_locals.get("event")
+            place = next((number for number, event in enumerate(events, 1) if event is last), 0)
+            return list(events[place:])
+    return []
 
 
 class Holding:

@@ -29,7 +29,7 @@ from .wire_objects import COLUMN_EVENTS
 
 if TYPE_CHECKING:
     from bokeh.document import Document
-    from bokeh.document.events import DocumentPatchedEvent
+    from bokeh.document.events import DocumentChangedEvent, DocumentPatchedEvent
 
     from .requests import Before, Key
 
@@ -49,9 +49,12 @@ class Acquaintance:
     def __init__(self) -> None:
         self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
         self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
+        self._attached: WeakSet[Model] = WeakSet()  # that have come in, by changes of which nothing is written yet
         self._fresh: set[str] = set()  # the ids of those that were written out since anything arrived
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
+        self._told_before: list[DocumentChangedEvent] = []  # what was being told when they came
+        self._taken_out: set[str] = set()  # of what arrives, by handlers
 
     @contextmanager
     def receiving(self, document: Document, content: Any) -> Iterator[None]:
@@ -62,11 +65,16 @@ class Acquaintance:
             content: The decoded wire content, a document or some events.
         """
         before, arriving = self._arriving, defined_ids(content)
+        told = self._told_before
         self._arriving = before | arriving  # a handler may make a call, in which others arrive
+        if arriving:
+            self._told_before = being_told(document)
         try:
             yield
         finally:
-            self._arriving = before
+            self._arriving, self._told_before = before, told
+            if not before:
+                self._taken_out.clear()
             self._meet(document, arriving)
 
     def met(self, document: Document, content: Any) -> None:
@@ -83,6 +91,7 @@ class Acquaintance:
             model = document.models.get_by_id(cast(Any, identity))
             if model is not None:
                 self._known[identity] = model
+                self._attached.discard(model)
 
     def introduce_document(self, document: Document) -> None:
         """Make sure of the ids of all models of a document, before it is pushed.
@@ -94,6 +103,7 @@ class Acquaintance:
             DuplicateModelId: Two models have the same id, and the program chose it.
         """
         everything = reachable(document.roots)
+        self._attached.clear()
         self._introduce(document, everything, everything)
         self._untold.clear()
 
@@ -141,10 +151,12 @@ class Acquaintance:
         everything = reachable(document.roots)
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
             self._introduce(document, everything, everything)
-        self._untold |= self._new_models(document)
+        new = self._new_models(document)
+        self._untold |= new
+        self._attached |= new
 
-    def give_ids(self, document: Document) -> None:
-        """Give new models ids of their own as soon as Bokeh has taken them up, before anybody else hears of them.
+    def looked(self, document: Document, attached: set[Model], detached: set[Model]) -> None:
+        """Take note of models as soon as Bokeh has taken them up, before anybody else hears of them, and give them ids.
 
         The server may know, or make, another model by the id that one was counted. Of two with the same id, Bokeh takes
         one for gone, and would tell of nothing that a handler or another thread does to it; and what the server says of
@@ -152,8 +164,17 @@ class Acquaintance:
 
         Args:
             document: The document, whose models were just looked through.
+            attached: Those that have come in.
+            detached: Those that have left. What arrives and is taken out by a handler is the server's no more.
         """
+        if self._arriving and detached and len(being_told(document)) > len(self._told_before):
+            for model in detached:
+                if model.id in self._arriving:
+                    self._known[str(model.id)] = model
+                    self._taken_out.add(str(model.id))
         self._give_ids(document, {model for model in tuple(document.models) if not self._is_known(model)})
+        if attached:
+            self._attached |= attached & self._new_models(document)
 
     def _give_ids(self, document: Document, models: set[Model]) -> None:
         counted = {model for model in models if _COUNTED.fullmatch(model.id)}
@@ -164,8 +185,9 @@ class Acquaintance:
                 self._restless.add(model)
             cast(Any, model)._id = make_globally_unique_id()
         new = models | self._new_models(document)
-        document.models.recompute()
-        document.models.flush_synced(lambda model: model in new)
+        manager = document.models
+        type(manager).recompute(manager)  # and have nobody watch: one that its namesake has hidden has not just come in
+        manager.flush_synced(lambda model: model in new)
 
     def shared(self, document: Document) -> set[Model]:
         """Give the models of a document that its server has, too.
@@ -179,7 +201,8 @@ class Acquaintance:
         """Take note of the models that a change which is about to be sent writes out.
 
         Those that have come back are written out in each change until the session has heard from the server. Of changes
-        that are let go together, one that follows may take such a model out, and another bring it in again.
+        that are let go together, one that follows may take such a model out, and another bring it in again. And as long
+        as the server has such a model it passes over what is written of it, with what is new in that.
 
         Args:
             document: The document.
@@ -189,7 +212,8 @@ class Acquaintance:
             The ids of those that have come back.
         """
         written = set(written)
-        back = {model for model in written if model in self._restless or document.models.seen(model.id)}
+        comes_back = any(model in self._restless or document.models.seen(model.id) for model in written)
+        back = written if comes_back else set()
         self._restless |= back
         self._untold -= written
         self._fresh.update(str(model.id) for model in written)
@@ -235,16 +259,18 @@ class Acquaintance:
         """
         return key is not None and key[0] in self._fresh
 
-    def is_about_stranger(self, event: DocumentPatchedEvent) -> bool:
+    def is_about_stranger(self, event: DocumentPatchedEvent, is_yet_to_leave: Callable[[Model], bool]) -> bool:
         """Say whether a change is of a model that the server does not know, or will have no more when it gets it.
 
         A change of one of which it has not heard comes before the one that brings the model in and writes it out as it
         is by then: where changes were held back, or a handler of the second one has made it. The server may know
         another one by that id. And one that has left the document has done so before the change of it was told, as
-        where a handler of the change has taken it out: the removal has been sent, or come from the server.
+        where a handler of the change has taken it out: the removal has been sent, or come from the server. Of what is
+        held, it may come behind.
 
         Args:
             event: The change.
+            is_yet_to_leave: Says whether a model was taken out by a change that has not been told yet.
         """
         if type(event) is ModelChangedEvent:  # as most are
             model: Any = event.model
@@ -254,8 +280,10 @@ class Acquaintance:
                 return False
         if not self._is_known(model):
             return True
+        if model in self._attached and model not in self.shared(event.document) and not is_yet_to_leave(model):
+            return True
         has_left = model.document is not event.document and not isinstance(event, RootRemovedEvent)
-        return has_left and not is_letting_go(event.document)  # of what is held, the removal comes behind
+        return has_left and not (is_letting_go(event.document) and is_yet_to_leave(model))
 
     def introduce_event(
         self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]
@@ -271,10 +299,13 @@ class Acquaintance:
         """
         match event:
             case RootAddedEvent(model=model):
-                self._introduce(event.document, reachable(model, self._settled(event.document)))
+                brought, before = reachable(model, self._settled(event.document)), None
             case ModelChangedEvent(new=value) if type(value) not in PLAIN:
-                brought = reachable(value, self._settled(event.document))
-                self._introduce(event.document, brought, before=replaced(event))
+                brought, before = reachable(value, self._settled(event.document)), replaced(event)
+            case _:
+                return
+        self._attached.difference_update(brought)
+        self._introduce(event.document, brought, before=before)
 
     def _introduce(
         self, document: Document, models: Iterable[Model], present: Iterable[Model] = (), before: Before | None = None
@@ -307,10 +338,13 @@ class Acquaintance:
     def _new_models(self, document: Document) -> set[Model]:
         """Give the models that changes made here have brought into a document and that have not been sent since."""
         new = set(document.models).difference(document.models.synced_references)
-        return {model for model in new if model.id not in self._arriving}
+        return {model for model in new if not self._is_arriving(model)}
 
     def _is_known(self, model: Model) -> bool:
-        return self._known.get(str(model.id)) is model or model.id in self._arriving
+        return self._known.get(str(model.id)) is model or self._is_arriving(model)
+
+    def _is_arriving(self, model: Model) -> bool:
+        return model.id in self._arriving and model.id not in self._taken_out
 
 
 def reachable(value: Any, without: AbstractSet[Model] = frozenset()) -> set[Model]:

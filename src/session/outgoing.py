@@ -7,6 +7,7 @@ thread or a push may have come between, so what has become of the change is look
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bokeh.core.serialization import SerializationError
@@ -17,6 +18,7 @@ from bokeh.document.events import (
     DocumentPatchedEvent,
     MessageSentEvent,
     ModelChangedEvent,
+    RootAddedEvent,
     RootRemovedEvent,
     SessionCallbackAdded,
     SessionCallbackRemoved,
@@ -25,21 +27,22 @@ from bokeh.document.events import (
 
 from . import encoding
 from .changes import ROOTS, classify, may_place, replaced, take_back
-from .columns import SentColumns, are_level, are_overtaken, complete_sent, may_be_converted, whole
+from .columns import SentColumns, are_level, complete_sent, may_be_converted, whole
 from .errors import DuplicateModelId, UsageError
-from .holding import is_letting_go
+from .holding import held_behind, is_letting_go
 from .identity import reachable
 from .late import LateChanges
 from .plain import PLAIN
 from .pushed import Pushed
 from .requests import Ask, Before, Request
 from .telling import being_told
-from .threads import Threads, is_overtaken, is_undone
+from .threads import Threads, is_overtaken, is_undone, present
 from .watching import unwatch, watch
 
 if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentChangedEvent
+    from bokeh.model import Model
 
     from .applying import Applier
     from .callbacks import CallbackSchedule
@@ -116,7 +119,7 @@ class Outgoing:
         self._title = document.title
         # `on_change_dispatch_to` asks for each event which methods a receiver has: 7 us (3.10.2, Python 3.13).
         document.on_change(self._changed)
-        watch(document, self._acquaintance.give_ids)
+        watch(document, self._acquaintance.looked)
 
     def leave(self, document: Document) -> None:
         """Leave a document alone.
@@ -213,7 +216,7 @@ class Outgoing:
             self._late.add(event)
             return
         if isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
-            event = whole(event) if are_overtaken(event) and are_level(event) else event
+            event = whole(event) if self._sent_columns.are_overtaken(event) and are_level(event) else event
         token = self._threads.begin()
         try:
             self._send(event, before)
@@ -223,22 +226,22 @@ class Outgoing:
     def _send(self, event: DocumentPatchedEvent, before: Before | None) -> None:
         if self._is_pushed(event):
             return
-        if self._acquaintance.is_about_stranger(event):
+        if self._acquaintance.is_about_stranger(event, partial(self._is_yet_to_leave, event.document)):
             if isinstance(event, MessageSentEvent):
                 self._defer(event)
             return
-        if is_undone(event):
+        if is_undone(event) and not self._is_replaced_by_server(event):
             self._conflicts.doubt(ROOTS)  # their order may be another one
             return
         try:
             if may_place(event):
-                self._threads.place(lambda: self._write_and_post(event, before, places=True))
+                self._threads.place(lambda: self._tell(event, before))
                 deferred, self._deferred = self._deferred, []
                 for message in deferred:
                     self._take_up(message)
             else:
                 self._threads.await_place()
-                self._write_and_post(event, before)
+                self._tell(event, before)
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
@@ -256,9 +259,25 @@ class Outgoing:
         text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document"
         self._on_trouble(UsageError(f"{text}, or the change that brings it in was not. Add the model first."))
 
-    def _write_and_post(self, event: DocumentPatchedEvent, before: Before | None, *, places: bool = False) -> None:
-        told, event = event, _as_it_is(event)
-        if places or isinstance(event, RootRemovedEvent):
+    def _tell(self, event: DocumentPatchedEvent, before: Before | None) -> None:
+        """Post a change; and what is there by now, where that was sent before it, since that is to stay."""
+        if not (may_place(event) or isinstance(event, ColumnDataChangedEvent)):  # as most are
+            if self._write_and_post(event, event, before) and not self._is_replaced_by_server(event):
+                self._write_and_post(event, _as_it_is(event), None)
+        elif not is_overtaken(event) or self._is_replaced_by_server(event):
+            self._write_and_post(event, event, before)
+        else:
+            now = _as_it_is(event)
+            # What such a change made may lack models of which the server has been told since: it would take them out,
+            # and drop what refers to them. And columns are always written as they are.
+            if not (isinstance(event, ColumnDataChangedEvent) or _may_bring(event) or _may_bring(now)):
+                self._write_and_post(event, event, before)
+            if now is not event:
+                self._write_and_post(event, now, None)
+
+    def _write_and_post(self, told: DocumentPatchedEvent, event: DocumentPatchedEvent, before: Before | None) -> bool:
+        """Post a change in the place of one that is told, and say whether what it makes is there no more."""
+        if may_place(told) or isinstance(event, RootRemovedEvent):
             self._note_what_leaves(told)
         change, implied, encoded = self._encode(event, is_as_told=event is told)
         made_after = self._made_after()
@@ -272,27 +291,33 @@ class Outgoing:
         self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
+            overtaken = is_overtaken(event)
             if (
-                self._holding.concerns(change.key)
-                or is_overtaken(event)
-                or are_overtaken(event)
+                overtaken
+                or self._holding.concerns(change.key)
+                or self._sent_columns.are_overtaken(event)
                 or may_be_converted(event)
             ):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
                 self._conflicts.doubt_everything()
-            if places:
+            if may_place(told):
                 self._departures.place(event.document, request)
             if self._is_pushed(event):
                 self._conflicts.answered(request)
-                return
+                return False
             self._post(request)
         except BaseException:
             self._conflicts.answered(request)
             raise
         if self._is_pushed(event):
             self._conflicts.doubt(change.key)
+        return overtaken
+
+    def _is_replaced_by_server(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether the server has changed what a held change had made. That is still to be sent, and comes later."""
+        return self._holding.concerns(classify(event).key) and is_letting_go(event.document)
 
     def _note_what_leaves(self, event: DocumentPatchedEvent) -> None:
         """Take note of models that a change takes out on the server, and which one not told of yet keeps here."""
@@ -303,6 +328,28 @@ class Outgoing:
             else:
                 left = reachable(getattr(replaced(event), "value", None)) - reachable(getattr(event, "new", None))
             self._acquaintance.may_leave(event.document, left)
+
+    def _is_yet_to_leave(self, document: Document, model: Model) -> bool:
+        """Say whether the change that has taken a model out, which may be here again, is one of which we tell later."""
+        ours: Any = self._applier
+        told = [other for other in being_told(document) if other.setter is not ours]
+        before: Any
+        after: Any
+        for other in told[:1] + held_behind(document) + told[1:]:  # as they were made
+            match other:
+                case RootRemovedEvent(model=root):
+                    before, after = root, None
+                case RootAddedEvent(model=root):
+                    before, after = None, root
+                case ModelChangedEvent(new=value):
+                    before, after = getattr(replaced(other), "value", None), value
+                case _:
+                    continue
+            if model in reachable(before):
+                return True
+            if model in reachable(after):
+                return False
+        return False
 
     def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
         """Let the push of another thread go first, and say whether a change must not be sent behind it."""
@@ -333,18 +380,18 @@ class Outgoing:
         return before
 
 
-def _as_it_is(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
-    """Have a change tell what is there by now, where that is not what it made and may hold models.
+def _may_bring(event: DocumentPatchedEvent) -> bool:
+    return isinstance(event, ModelChangedEvent) and may_place(event) and type(event.new) not in PLAIN
 
-    What it made may lack models of which the server has been told since: it would take them out, and drop what refers
-    to them.
-    """
-    if not is_overtaken(event):
-        return event
-    if isinstance(event, ColumnDataChangedEvent):
-        return whole(event)
-    if isinstance(event, ModelChangedEvent) and may_place(event):
-        value = getattr(event.model, event.attr)
-        if not {type(event.new), type(value)} <= PLAIN:
-            return ModelChangedEvent(event.document, event.model, event.attr, value, event.setter)
-    return event
+
+def _as_it_is(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
+    """Make of a change one that tells what is there by now."""
+    match event:
+        case ColumnDataChangedEvent():
+            return whole(event)
+        case ModelChangedEvent(document=document, model=model, attr=attr, setter=setter):
+            return ModelChangedEvent(document, model, attr, present(model, attr), setter)
+        case TitleChangedEvent(document=document, setter=setter):
+            return TitleChangedEvent(document, document.title, setter)
+        case _:
+            return event

@@ -48,7 +48,7 @@ class Pushed:
         }
         same = (roots, lengths) == (self._roots, self._lengths)
         self._roots, self._lengths = roots, lengths
-        self._had = being_told(document)
+        self._had = WeakSet(being_told(document))
         return same
 
     def has(self, event: DocumentPatchedEvent) -> bool:

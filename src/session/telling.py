@@ -7,9 +7,9 @@ session is one of these. Until it hears of the change, a handler may do somethin
 from __future__ import annotations
 
 import sys
+from threading import get_ident
 from types import FrameType
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -18,27 +18,33 @@ if TYPE_CHECKING:
 __all__ = ["being_told"]
 
 
-def being_told(document: Document) -> WeakSet[DocumentChangedEvent]:
+def being_told(document: Document) -> list[DocumentChangedEvent]:
     """Find the changes that are made and of which not all have heard yet, in any thread. They are on the stacks.
 
     Args:
         document: The document.
+
+    Returns:
+        The changes; those of each thread as they were made, first those of this one.
     """
     manager = document.callbacks
     telling = type(manager).trigger_on_change.__code__
-    found: WeakSet[DocumentChangedEvent] = WeakSet()
-    frames = list(sys._current_frames().values())
+    found: list[DocumentChangedEvent] = []
+    current = sys._current_frames()
+    frames = [current.pop(get_ident()), *current.values()]
     frame: FrameType | None = None
     try:
         while frames:
-            frame = frames.pop()
+            frame = frames.pop(0)
+            place = len(found)
             while frame is not None:
                 if frame.f_code is telling:
                     local = frame.f_locals
                     if local.get("self") is manager and "event" in local:
-                        found.add(local["event"])
+                        found.insert(place, local["event"])
                 frame = frame.f_back
     finally:
         # One of them is this very call. With it, every caller's variables would wait for the garbage collector.
+        current.clear()
         del frames, frame
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bokeh.core.property.vectorization import Expr, Field, Value
 from bokeh.document.events import (
@@ -16,14 +16,18 @@ from bokeh.document.events import (
 )
 
 from .changes import made_by
-from .holding import is_letting_go
+from .holding import held_behind, is_letting_go
 from .turns import Turn
 
-__all__ = ["Threads", "is_overtaken", "is_undone"]
+if TYPE_CHECKING:
+    from bokeh.document import Document
+    from bokeh.model import Model
+
+__all__ = ["Threads", "is_overtaken", "is_undone", "present"]
 
 T = TypeVar("T")
 
-_UNPACKED = (Expr, Field, Value)  # of these, a model gives out what is inside
+_PACKED = (Expr, Field, Value)  # made anew each time that one is asked for
 
 
 class Threads:
@@ -115,26 +119,51 @@ def is_overtaken(event: DocumentPatchedEvent) -> bool:
     """Say whether the same has been changed again since a change was made, and that was sent before.
 
     Bokeh sets a property, calls its handlers and tells of it then. Another thread may come between, or a handler. So it
-    is with titles and roots, of which a document tells one listener after the other.
+    is with titles and roots, of which a document tells one listener after the other. Of changes that were held and are
+    let go together, those that follow may have made what is here.
 
     Args:
         event: The change, which is being sent.
     """
+    document = event.document
     match event:
-        case ModelChangedEvent():
-            overtaken = getattr(event.model, event.attr) is not event.new and not isinstance(event.new, _UNPACKED)
+        case ModelChangedEvent(model=model, attr=attr):
+            value = present(model, attr)
+            return not _is_same(event.new, value) and not any(
+                isinstance(other, ModelChangedEvent)
+                and (other.model, other.attr) == (model, attr)
+                and _is_same(other.new, value)
+                for other in held_behind(document)
+            )
         case ColumnDataChangedEvent():
             made = made_by(event)
-            overtaken = made is not None and getattr(event.model, event.attr) is not made
-        case TitleChangedEvent():
-            overtaken = event.document.title != event.title
-        case RootAddedEvent():
-            overtaken = event.document.roots[-1:] != [event.model]
-        case RootRemovedEvent():
-            overtaken = event.model in event.document.roots
+            is_there = made is None or getattr(event.model, event.attr) is made
+            return not is_there and not is_letting_go(document)  # columns are written as they are by then
+        case TitleChangedEvent(title=title):
+            return document.title != title and not any(
+                isinstance(other, TitleChangedEvent) and other.title == document.title
+                for other in held_behind(document)
+            )
+        case RootAddedEvent(model=model):
+            roots = document.roots
+            behind = roots[roots.index(model) + 1 :] if model in roots else []
+            return bool(behind) and not _changed_again(RootAddedEvent, document).issuperset(behind)
         case _:
             return False
-    return overtaken and not is_letting_go(event.document)
+
+
+def present(model: Model, attr: str) -> Any:
+    """Give the value that a property has now as a change has it; of a Value or Field, a model gives out the inside.
+
+    Args:
+        model: The model.
+        attr: The property's name.
+    """
+    return model.lookup(attr).get_value(model)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, _PACKED) and type(one) is type(other) and bool(one == other))
 
 
 def is_undone(event: DocumentPatchedEvent) -> bool:
@@ -143,7 +172,16 @@ def is_undone(event: DocumentPatchedEvent) -> bool:
     Args:
         event: The change, which is being sent.
     """
-    if not isinstance(event, RootAddedEvent | RootRemovedEvent):
-        return False
-    is_there = event.model in event.document.roots
-    return is_there is isinstance(event, RootRemovedEvent) and not is_letting_go(event.document)
+    document = event.document
+    match event:
+        case RootAddedEvent(model=model):
+            return model not in document.roots and model not in _changed_again(RootRemovedEvent, document)
+        case RootRemovedEvent(model=model):
+            return model in document.roots and model not in _changed_again(RootAddedEvent, document)
+        case _:
+            return False
+
+
+def _changed_again(kind: type[RootAddedEvent | RootRemovedEvent], document: Document) -> set[Model]:
+    """Give the roots that held changes add, or remove, which are still to come."""
+    return {other.model for other in held_behind(document) if isinstance(other, kind)}

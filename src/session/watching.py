@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bokeh.document import Document
+    from bokeh.model import Model
 
 __all__ = ["unwatch", "watch"]
 
 
-def watch(document: Document, looked: Callable[[Document], None]) -> None:
+def watch(document: Document, looked: Callable[[Document, set[Model], set[Model]], None]) -> None:
     """Have something called whenever the models of a document were looked through.
 
     Args:
         document: The document.
-        looked: Is given the document. It may have its models looked through once more.
+        looked: Is given the document, the models that have come in, and those that have left. It may have the models
+            looked through again.
     """
     models = document.models
     manager, followed = weakref.ref(models), weakref.ref(document)
@@ -32,9 +34,11 @@ def watch(document: Document, looked: Callable[[Document], None]) -> None:
     def look() -> None:
         there, document = manager(), followed()
         if there is not None:
+            before = set(there)
             recompute(there)
             if document is not None:
-                looked(document)
+                after = set(there)
+                looked(document, after - before, before - after)
 
     cast(Any, models).recompute = look
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from bokeh.core.properties import field
 from bokeh.document import Document
 from bokeh.document.events import DocumentChangedEvent, TitleChangedEvent
 from bokeh.events import ButtonClick
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Button, Div
+from bokeh.plotting import figure
 
 from bokehwire import ClientSession, UsageError, push_session
 from bokehwire.session import encoding, turns
@@ -105,6 +107,32 @@ def test_a_handler_that_cuts_rows_off_and_makes_a_call(server: LiveServer, block
         model(document, "source").stream({"x": [10]})
         assert_equal(server, session)
         assert list(columns["x"]) == [2, 3, 10]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "then"),
+    [("size", 5, 10), ("size", "x", 10), ("fill_color", "red", "x"), ("fill_alpha", 0.5, {"field": "x"})],
+)
+def test_a_handler_that_replaces_what_was_set(
+    name: str, first: Any, then: Any, server: LiveServer, blocking: Face
+) -> None:
+    """That is told first, and stays."""
+    document = made()
+    plot = figure(name="plot")
+    glyph: Any = plot.scatter("x", "x", source=model(document, "source"), size=1).glyph
+    document.add_root(plot)
+    told: list[object] = []
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+
+        def replace(attr: str, old: object, new: object) -> None:
+            if not told:
+                told.append(new)
+                setattr(glyph, name, then)
+
+        glyph.on_change(name, replace)
+        setattr(glyph, name, first)
+        assert_equal(server, session)
+        assert [len(told), getattr(glyph, name)] == [1, then if type(then) is not dict else field("x")]
 
 
 BETWEEN: dict[str, Callable[[Document], Any]] = {
@@ -289,3 +317,42 @@ def test_a_model_that_is_gone_by_the_time_that_held_changes_are_let_go(
         document.unhold()
         assert_equal(server, session)
         assert [child.text for child in box.children] == ["2", "3"]
+
+
+@pytest.mark.filterwarnings("ignore:reference already known")  # of what has come back, and is written out once more
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("comes", ["for the first time", "once more"])
+def test_a_handler_changes_what_the_change_brings_in(
+    comes: str, held: bool, server: LiveServer, blocking: Face
+) -> None:
+    """The server hears of the handler's change first, and has no such model yet, or has it no more."""
+    document = made()
+    box, inner, button = model(document, "box"), Column(name="inner"), Button(name="button")
+    inner.children = [button]
+    events: list[Any] = []
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        if comes == "once more":
+            box.children = [inner]
+            box.children = []
+            session.force_roundtrip()
+
+        def react(attr: str, old: Any, new: Any) -> None:
+            if not events:
+                button.label = "changed"
+                inner.children = [Div(text="another"), button]
+                document.callbacks.send_event(ButtonClick(button))
+                events.append(new)
+
+        box.on_change("children", react)
+        if held:
+            document.hold("collect")
+        box.children = [inner]
+        document.title = "a neighbour"
+        if held:
+            assert not events
+            server.edit(session.id, lambda there: setattr(model(there, "one"), "text", "of the server"))
+            session.force_roundtrip()  # the change that comes in has everything here looked through
+            document.unhold()
+        assert events
+        assert_equal(server, session)
+        assert [document.title, button.label, len(inner.children)] == ["a neighbour", "changed", 2]
