@@ -16,13 +16,21 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
-from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent, RootRemovedEvent
+from bokeh.document.events import (
+    ColumnDataChangedEvent,
+    ColumnsPatchedEvent,
+    ColumnsStreamedEvent,
+    MessageSentEvent,
+    ModelChangedEvent,
+    RootAddedEvent,
+    RootRemovedEvent,
+)
 from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
 
 from .errors import DuplicateModelId
-from .holding import is_held, is_letting_go
+from .holding import held_behind, is_held, is_letting_go
 from .plain import PLAIN
 from .telling import being_told
 from .wire_objects import COLUMN_EVENTS
@@ -50,6 +58,7 @@ class Acquaintance:
         self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
         self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
         self._attached: WeakSet[Model] = WeakSet()  # that have come in, by changes of which nothing is written yet
+        self._implied: WeakSet[DocumentChangedEvent] = WeakSet()  # held changes of what was written out with them
         self._fresh: set[str] = set()  # the ids of those that were written out since anything arrived
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
@@ -215,6 +224,8 @@ class Acquaintance:
         comes_back = any(model in self._restless or document.models.seen(model.id) for model in written)
         back = written if comes_back else set()
         self._restless |= back
+        if not back:
+            self._implied.update(other for other in held_behind(document) if _is_inside(other, written))
         self._untold -= written
         self._fresh.update(str(model.id) for model in written)
         return frozenset(str(model.id) for model in back)
@@ -251,6 +262,16 @@ class Acquaintance:
             self._restless.clear()
             self._fresh.clear()
 
+    def has_written(self, event: DocumentPatchedEvent) -> bool:
+        """Say whether a held change has come with its model, which another one that was let go with it has brought in.
+
+        What it made may be older than what was written, and lack models that the server would let go of.
+
+        Args:
+            event: The change.
+        """
+        return event in self._implied
+
     def is_fresh(self, key: Key | None) -> bool:
         """Say whether a change is of a model that has just been written out, perhaps with what the change makes of it.
 
@@ -280,8 +301,9 @@ class Acquaintance:
                 return False
         if not self._is_known(model):
             return True
-        if model in self._attached and model not in self.shared(event.document) and not is_yet_to_leave(model):
-            return True
+        if model in self._attached and model not in self.shared(event.document):
+            has_been_there = event.document.models.seen(model.id)
+            return not (has_been_there and is_yet_to_leave(model))
         has_left = model.document is not event.document and not isinstance(event, RootRemovedEvent)
         return has_left and not (is_letting_go(event.document) and is_yet_to_leave(model))
 
@@ -363,6 +385,11 @@ def reachable(value: Any, without: AbstractSet[Model] = frozenset()) -> set[Mode
             found.add(model)
             visit_immediate_value_references(model, waiting.append)
     return found
+
+
+def _is_inside(event: DocumentChangedEvent, models: AbstractSet[Model]) -> bool:
+    kinds = ModelChangedEvent | ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent
+    return isinstance(event, kinds) and event.model in models
 
 
 def is_generated(identity: str) -> bool:

@@ -210,7 +210,7 @@ class Outgoing:
         is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
         if is_pushed or setter is self._applier or self._is_part_of_pull(event):
             return
-        if self._sent_columns.include(event):
+        if self._acquaintance.has_written(event) or self._sent_columns.include(event):
             return
         if self._late is not None:
             self._late.add(event)
@@ -345,10 +345,9 @@ class Outgoing:
                     before, after = getattr(replaced(other), "value", None), value
                 case _:
                     continue
-            if model in reachable(before):
-                return True
-            if model in reachable(after):
-                return False
+            was_there = model in reachable(before)
+            if was_there is not (model in reachable(after)):
+                return was_there
         return False
 
     def _is_pushed(self, event: DocumentPatchedEvent) -> bool:

@@ -155,3 +155,27 @@ def test_what_a_handler_does_when_its_change_is_let_go(
         there, now = server.edit(session.id, contents), contents(document)
         assert there == now, differences(there, now)
         assert outcome() == 10, differences(here, now)
+
+
+@pytest.mark.parametrize("policy", ["collect", "combine"])
+@pytest.mark.parametrize("size", [2, 40])
+def test_a_layout_that_is_built_while_changes_are_held(
+    size: int, policy: Any, server: LiveServer, blocking: Face
+) -> None:
+    """The first change writes it out as it is by then; what it was in between would take models out again."""
+    document = made()
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        box: Any = model(document, "box")
+        for _ in range(2):
+            inner = Column()
+            document.hold(policy)
+            box.children = [inner]
+            for number in range(size):
+                inner.children = [*inner.children, Div(text=str(number))]
+                inner.children[0].text = "first"
+                document.title = f"{number}"
+            document.unhold()
+            session.force_roundtrip()
+            there, here = server.edit(session.id, contents), contents(document)
+            assert there == here, differences(there, here)
+            assert len(inner.children) == size
