@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -452,6 +453,37 @@ def test_a_value_that_cannot_be_sent_is_raised_and_taken_back(server: LiveServer
         await both_equal(face, server, session, "/slider")
 
     face.play(scenario)
+
+
+@pytest.mark.parametrize("column", [["2026-01-01"], []])
+@pytest.mark.parametrize("kind", ["datetime64[ms]", "datetime64[ns]", "timedelta64[ms]"])
+def test_rows_of_the_server_for_dates_that_are_an_array_here(
+    server: LiveServer, blocking: Face, kind: str, column: list[str]
+) -> None:
+    """They travel as numbers, which such an array takes none of: the server's columns are taken over."""
+
+    def stream(row: dict[str, Any], there: Document) -> None:
+        model(there, "columns").stream(row, 2)
+
+    async def scenario(face: Face) -> None:
+        days = np.array(column, dtype="datetime64[ms]")
+        dates = (days - days[:1]).astype(kind) if kind.startswith("time") else days.astype(kind)
+        source = ColumnDataSource(name="columns", data={"x": dates, "y": [1.0] * len(dates)})
+        session = await face.pull(url=server.url("/"))
+        document = session.document
+        assert document is not None
+        document.add_root(source)
+        await do(session.force_roundtrip())
+        for day in (2, 3):
+            row = {"x": [day * 86_400_000.0], "y": [float(day)]}
+            await face.edit(server, session, partial(stream, row), "/")
+            await do(session.force_roundtrip())
+        source.patch({"y": [(0, 100.0)]})
+        await do(session.force_roundtrip())
+        await both_equal(face, server, session, "/")
+        assert list(source.data["y"]) == [100.0, 3.0]
+
+    blocking.play(scenario)
 
 
 async def a_column_is_the_same(

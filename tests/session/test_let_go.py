@@ -172,10 +172,50 @@ def test_a_layout_that_is_built_while_changes_are_held(
             box.children = [inner]
             for number in range(size):
                 inner.children = [*inner.children, Div(text=str(number))]
-                inner.children[0].text = "first"
+                inner.children[0].visible = bool(number % 2)
                 document.title = f"{number}"
             document.unhold()
             session.force_roundtrip()
             there, here = server.edit(session.id, contents), contents(document)
             assert there == here, differences(there, here)
             assert len(inner.children) == size
+
+
+def test_a_held_change_of_a_model_that_leaves_and_comes_back(server: LiveServer, blocking: Face) -> None:
+    """It is sent by itself, before the removal: callbacks at the server hear of it."""
+    document = made()
+    heard: list[int] = []
+    child = Slider(name="child", start=0, end=9, value=1)
+    model(document, "box").children = [child]
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        server.edit(
+            session.id, lambda d: model(d, "child").on_change("value", lambda attr, old, new: heard.append(new))
+        )
+        document.hold("collect")
+        child.value = 5
+        model(document, "box").children = []
+        model(document, "box").children = [child]
+        document.unhold()
+        session.force_roundtrip()
+        there, here = server.edit(session.id, contents), contents(document)
+        assert there == here, differences(there, here)
+        assert heard == [5]
+
+
+def test_what_the_server_changes_meanwhile_is_overwritten_by_what_was_held(server: LiveServer, blocking: Face) -> None:
+    """The server gets that later; and a root that it has put back is removed."""
+    document = made()
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        document.hold("collect")
+        model(document, "slider").value = 5
+        document.title = "held"
+        server.edit(session.id, lambda there: setattr(model(there, "slider"), "value", 7))
+        server.edit(session.id, lambda there: setattr(there, "title", "of the server"))
+        session.force_roundtrip()
+        assert (model(document, "slider").value, document.title) == (7, "of the server")
+        document.unhold()
+        for _ in range(2):
+            session.force_roundtrip()
+        there, here = server.edit(session.id, contents), contents(document)
+        assert there == here, differences(there, here)
+        assert (model(document, "slider").value, document.title) == (5, "held")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bokeh.core.properties import field
@@ -356,3 +356,86 @@ def test_a_handler_changes_what_the_change_brings_in(
         assert events
         assert_equal(server, session)
         assert [document.title, button.label, len(inner.children)] == ["a neighbour", "changed", 2]
+
+
+def a_child(document: Document) -> None:
+    box: Any = model(document, "box")
+    box.children = [*box.children, Div(text="from the server")]
+
+
+def move(document: Document, new: Any) -> None:
+    box, other = model(document, "box"), model(document, "other")
+    for child in [child for child in new if child.text == "from the server"]:
+        box.children.remove(child)
+        other.children.append(child)
+
+
+def turn_round(document: Document, new: Any) -> None:
+    box, children = model(document, "box"), list(new)
+    if not box.tags:
+        box.tags = ["turned"]
+        box.children = []
+        box.children = children[::-1]
+
+
+def wrap(document: Document, new: Any) -> None:
+    box: Any = model(document, "box")
+    if any(isinstance(child, Div) for child in new):
+        box.children = [child for child in new if not isinstance(child, Div)]
+        box.children = [*box.children, Column(children=[child for child in new if isinstance(child, Div)])]
+
+
+@pytest.mark.filterwarnings("ignore:reference already known")  # of what has come back, and is written out once more
+@pytest.mark.parametrize("react", [move, turn_round, wrap])
+def test_a_handler_moves_what_the_server_has_just_added(
+    react: Callable[[Document, Any], None], server: LiveServer, blocking: Face
+) -> None:
+    """When it is put somewhere else, the server has been told to let go of it."""
+    document = made()
+    document.add_root(Column(name="other"))
+    box: Any = model(document, "box")
+    box.children = [Div(text="there before")]
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+
+        def changed(attr: str, old: object, new: Any) -> None:
+            react(document, new)
+
+        box.on_change("children", changed)
+        for _ in range(3):
+            server.edit(session.id, a_child)
+            assert_equal(server, session)
+        moved: list[Any] = [div for div in document.select({"type": Div}) if "from" in str(cast(Any, div).text)]
+        assert len(moved) == 3
+        moved[-1].text = "changed here"
+        assert_equal(server, session)
+
+
+@pytest.mark.filterwarnings("ignore:reference already known")  # of what has come back, and is written out once more
+@pytest.mark.parametrize("put", ["afterwards", "by a handler of the removal"])
+def test_a_handler_changes_a_model_that_has_been_put_somewhere_else(
+    put: str, server: LiveServer, blocking: Face
+) -> None:
+    """Whether the server has let go of it by then depends on whether it has been told of the removal."""
+    document, moving = made(), Div(text="moving")
+    box, other = Column(name="box", children=[moving]), Column(name="other")
+    document.add_root(box)
+    document.add_root(other)
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+
+        def place(attr: str, old: object, new: object) -> None:
+            other.children = [moving]
+
+        def arrived(attr: str, old: object, new: object) -> None:
+            moving.text = "moved"
+            document.title = "moved"
+            box.tags = ["moved"]
+
+        other.on_change("children", arrived)
+        if put == "afterwards":
+            box.children.remove(moving)
+            place("", None, None)
+        else:
+            box.on_change("children", place)
+            box.children.remove(moving)
+        assert_equal(server, session)
+        assert [moving.text, document.title, box.tags, other.children] == ["moved", "moved", ["moved"], [moving]]
