@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .requests import Key
 
 __all__ = ["Holding", "held_behind", "is_held", "is_held_change", "is_letting_go", "let_go"]
+
+
+_places: WeakKeyDictionary[Document, int] = WeakKeyDictionary()  # of the changes that were let go last
 
 
 def is_held(document: Document) -> bool:
@@ -76,21 +80,31 @@ def is_held_change(document: Document) -> bool:
     return False
 
 
-def held_behind(document: Document) -> list[DocumentChangedEvent]:
+def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
     """Give the changes that were held back and are still to come, where those of a document are just let go.
 
     Args:
         document: The document. This thread is the one that lets go.
+
+    Yields:
+        The changes, in order.
     """
     letting_go = type(document.callbacks).unhold.__code__
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
         if frame.f_code is letting_go and frame.f_locals.get("self") is document.callbacks:
-            events, last = frame.f_locals.get("events", []), frame.f_locals.get("event")
-            place = next((number for number, event in enumerate(events, 1) if event is last), 0)
-            return list(events[place:])
-    return []
+            events, told = frame.f_locals.get("events", []), frame.f_locals.get("event")
+            # Where there are thousands, to look for the place of each from the beginning would take long.
+            start = _places.get(document, 0)
+            while start < len(events) and events[start] is not told:
+                start += 1
+            if start == len(events):
+                start = next((place for place, event in enumerate(events) if event is told), -1)
+            _places[document] = max(start, 0)
+            for place in range(start + 1, len(events)):
+                yield events[place]
+            return
 
 
 class Holding:

@@ -221,11 +221,11 @@ class Acquaintance:
             The ids of those that have come back.
         """
         written = set(written)
-        comes_back = any(model in self._restless or document.models.seen(model.id) for model in written)
-        back = written if comes_back else set()
+        back = {model for model in written if model in self._restless or document.models.seen(model.id)}
+        back = reachable([*back]) & written if back else back
         self._restless |= back
-        if not back:
-            self._implied.update(other for other in held_behind(document) if _is_inside(other, written))
+        if is_letting_go(document):
+            self._implied.update(other for other in held_behind(document) if _is_inside(other, written - back))
         self._untold -= written
         self._fresh.update(str(model.id) for model in written)
         return frozenset(str(model.id) for model in back)

@@ -335,7 +335,7 @@ class Outgoing:
         told = [other for other in being_told(document) if other.setter is not ours]
         before: Any
         after: Any
-        for other in told[:1] + held_behind(document) + told[1:]:  # as they were made
+        for other in [*told[:1], *held_behind(document), *told[1:]]:  # as they were made
             match other:
                 case RootRemovedEvent(model=root):
                     before, after = root, None

@@ -17,6 +17,7 @@ from bokeh.document.events import (
 
 from .changes import made_by
 from .holding import held_behind, is_letting_go
+from .plain import PLAIN
 from .turns import Turn
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["Threads", "is_overtaken", "is_undone", "present"]
 
 T = TypeVar("T")
 
+_NONE = object()
 _PACKED = (Expr, Field, Value)  # made anew each time that one is asked for
 
 
@@ -129,20 +131,23 @@ def is_overtaken(event: DocumentPatchedEvent) -> bool:
     match event:
         case ModelChangedEvent(model=model, attr=attr):
             value = present(model, attr)
-            return not _is_same(event.new, value) and not any(
-                isinstance(other, ModelChangedEvent)
-                and (other.model, other.attr) == (model, attr)
-                and _is_same(other.new, value)
+            if _is_same(event.new, value):
+                return False
+            again = (
+                other.new
                 for other in held_behind(document)
+                if isinstance(other, ModelChangedEvent) and other.model is model and other.attr == attr
             )
+            if type(value) in PLAIN and type(event.new) in PLAIN:
+                return next(again, _NONE) is _NONE  # the last of them tells what is here
+            return not any(_is_same(new, value) for new in again)
         case ColumnDataChangedEvent():
             made = made_by(event)
             is_there = made is None or getattr(event.model, event.attr) is made
             return not is_there and not is_letting_go(document)  # columns are written as they are by then
         case TitleChangedEvent(title=title):
             return document.title != title and not any(
-                isinstance(other, TitleChangedEvent) and other.title == document.title
-                for other in held_behind(document)
+                isinstance(other, TitleChangedEvent) for other in held_behind(document)
             )
         case RootAddedEvent(model=model):
             roots = document.roots
