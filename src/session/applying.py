@@ -21,6 +21,7 @@ from .errors import ApplyError
 from .holding import Holding, is_held
 from .identity import Acquaintance
 from .plain import are_plain
+from .untold import is_clear, untold
 from .wire_objects import COLUMN_EVENTS, decoded, placed
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Applier:
         departures: Is told of the models that leave.
         holding: Is told what changes while the program holds its changes back.
         on_trouble: Told of every change that cannot be applied.
+        is_pulling: Says whether a pull is just replacing everything.
 
     Attributes:
         handled: The number of the last message of changes that was taken up, also by others than this.
@@ -55,6 +57,7 @@ class Applier:
         departures: Departures,
         holding: Holding,
         on_trouble: Callable[[Exception], None],
+        is_pulling: Callable[[], bool],
     ) -> None:
         self.handled = 0
         self._thread = 0  # that takes up a message just now
@@ -63,6 +66,7 @@ class Applier:
         self._departures = departures
         self._holding = holding
         self._on_trouble = on_trouble
+        self._is_pulling = is_pulling
 
     def begin(self, number: int) -> int:
         """Take up a message of changes, which counts as handled from then on.
@@ -124,8 +128,13 @@ class Applier:
 
     def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
         """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
-        if not self._conflicts.is_idle:
-            passed_over = [event for event in events if self._is_passed_over(event, buffers, number)]
+        ours = frozenset() if is_clear(document) else self._untold(document, replacing=True)
+        if ours or not self._conflicts.is_idle:
+            passed_over = [
+                event
+                for event in events
+                if self._is_passed_over(event, buffers, number) or key_of_wire_event(event) in ours
+            ]
             coming_back = self._conflicts.coming_back
             if coming_back and any(coming_back & placed(event) for event in events):
                 self._conflicts.doubt_everything()  # both sides write the same model out, and one of them in vain
@@ -136,6 +145,16 @@ class Applier:
                     # here already, and what has become of the models is told this once, and not to everybody.
                     self._conflicts.doubt_everything()
                 events[:] = [event for event in events if event not in passed_over]
+
+    def _untold(self, document: Document, *, replacing: bool = False) -> frozenset[Key]:
+        """Find what changes of ours have changed that are sent later; all of them, or those that replace it."""
+        if self._is_pulling():  # it replaces everything, and tells of that as well
+            return frozenset()
+        return frozenset(
+            change.key
+            for change in untold(document, self)
+            if change.key is not None and (change.replaces or not replacing)
+        )
 
     def _miss(self, document: Document, events: list[Any], number: int) -> None:
         if self._departures.missed(document, events, number):
@@ -181,7 +200,7 @@ class Applier:
         """
         number = self.handled
         try:
-            keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document)))
+            keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document), self._untold(document)))
             self._holding.received(document, keys, number - 1)
             linked = [key for key in keys if snapshot.links(document, key)]
             events = snapshot.events_for(document, linked, buffers)

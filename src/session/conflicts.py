@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -71,6 +72,7 @@ class Conflicts:
         self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
         self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
         self._doubts: set[Key] = set()
+        self._postponed: set[Key] = set()  # in doubt as soon as a change is sent that is made already
         self._asked: set[Key] = set()
         self._everything_doubted = False
         self._everything_asked = 0
@@ -126,6 +128,10 @@ class Conflicts:
                     # The other thread may have made its change later, and told of it before.
                     self._doubts.add(key)
                     self._threads[key] = thread
+            if key in self._postponed:
+                self._postponed.discard(key)
+                if not request.replaces:
+                    self._doubts.add(key)
             if request.returns:
                 self._bringing_back.add(request)
 
@@ -292,12 +298,13 @@ class Conflicts:
             self._everything_asked -= 1
 
     @_locked
-    def resolve(self, doubts: Doubts, present: frozenset[Key]) -> frozenset[Key]:
+    def resolve(self, doubts: Doubts, present: frozenset[Key], untold: AbstractSet[Key]) -> frozenset[Key]:
         """Say for which keys the server's values count, now that they have arrived.
 
         Args:
             doubts: What `take_doubts` gave out.
             present: All keys that the document and the server's have; used where everything was in doubt.
+            untold: The keys of changes that were made here and not told of yet. They are in doubt once these are sent.
 
         Returns:
             The keys to set. A key that was replaced here since is not among them: our value is on its way, unless the
@@ -307,7 +314,8 @@ class Conflicts:
         keys = doubts.keys | present if doubts.everything else doubts.keys
         coming_back = self.coming_back
         settled: set[Key] = set()
-        for key in keys:
+        self._postponed |= keys & untold
+        for key in keys - untold:
             ours = self._unanswered.get(key)
             if not ours and key[0] in coming_back:
                 self._doubts.add(key)  # a change under way sets every property of it
@@ -339,6 +347,7 @@ class Conflicts:
         self._bringing_back.clear()
         self._contested.clear()
         self._doubts.clear()
+        self._postponed.clear()
         self._asked.clear()
         self._comparing = False
         self._everything_doubted = False

@@ -39,8 +39,8 @@ def let_go(document: Document) -> Iterator[None]:
         document: The document.
     """
     policy = document.callbacks.hold_value
-    document.unhold()
     try:
+        document.unhold()
         yield
     finally:
         if policy is not None:

@@ -10,6 +10,7 @@ import weakref
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 from bokeh.core.serialization import DeserializationError
@@ -98,7 +99,14 @@ class SyncEngine:
         self._conflicts = Conflicts()
         self._departures = Departures()
         self._holding = Holding()
-        self._applier = Applier(self._acquaintance, self._conflicts, self._departures, self._holding, on_trouble)
+        self._applier = Applier(
+            self._acquaintance,
+            self._conflicts,
+            self._departures,
+            self._holding,
+            on_trouble,
+            is_pulling=lambda: self._replacing is not None,
+        )
         self._judge = Judge(self._conflicts, resume, on_trouble, self._acquaintance)
         self._rereads: dict[Request, Doubts] = {}
         self._answers = 0
@@ -373,30 +381,32 @@ class SyncEngine:
             raise ApplyError("the server's PULL-DOC-REPLY holds no document.")
         document = self._document
         version = content.get("version")
-        try:
-            replacement_ids = [str(root["id"]) for root in content["roots"]]
-            title = content["title"]
-            serialized = encoding.to_bokeh(content, reply.buffers)
-            if document is None:
-                document = Document.from_json(serialized)
-                self._acquaintance.met(document, content)
-            else:
-                with let_go(document), self._acquaintance.receiving(document, content):
-                    self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
-                    self._replacing.update(("added", root_id) for root_id in replacement_ids)
-                    self._replacing[("title", title)] += 1
-                    invoke_with_curdoc(document, partial(document.replace_with_json, serialized))
-        except BaseException as error:
-            if self._replacing is not None and not isinstance(error, DeserializationError):
-                self._conflicts.doubt_everything()  # as when a handler raises, or by Ctrl-C: a part is replaced
-            if not isinstance(error, Exception | CancelledError):  # which a handler gets from a future it looks at
-                raise
-            raise ApplyError(
-                f"the pulled document cannot be built here: {type(error).__name__}: {error}. "
-                "If it uses custom models, import the modules that define them first."
-            ) from error
-        finally:
-            self._replacing = None
+        # Apart: what a handler raises at whose change the program has held back is not the server's fault.
+        with nullcontext() if document is None else let_go(document):
+            try:
+                replacement_ids = [str(root["id"]) for root in content["roots"]]
+                title = content["title"]
+                serialized = encoding.to_bokeh(content, reply.buffers)
+                if document is None:
+                    document = Document.from_json(serialized)
+                    self._acquaintance.met(document, content)
+                else:
+                    with self._acquaintance.receiving(document, content):
+                        self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
+                        self._replacing.update(("added", root_id) for root_id in replacement_ids)
+                        self._replacing[("title", title)] += 1
+                        invoke_with_curdoc(document, partial(document.replace_with_json, serialized))
+            except BaseException as error:
+                if self._replacing is not None and not isinstance(error, DeserializationError):
+                    self._conflicts.doubt_everything()  # as when a handler raises, or by Ctrl-C: a part is replaced
+                if not isinstance(error, Exception | CancelledError):  # which a handler gets from a future it looks at
+                    raise
+                raise ApplyError(
+                    f"the pulled document cannot be built here: {type(error).__name__}: {error}. "
+                    "If it uses custom models, import the modules that define them first."
+                ) from error
+            finally:
+                self._replacing = None
         document.models.flush_synced()
         self._recognition.config_id = config_id(content)
         if self._conflicts.has_unanswered:

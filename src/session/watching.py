@@ -1,19 +1,24 @@
-"""Hears of a document's models before anybody else does.
+"""Hears of a document's models before anybody else does, and of all changes that were held back.
 
 Bokeh looks through the models of a document as soon as a change may have brought some in or taken some out, and only
-then calls the handlers of the change. It has no hook for that; so the method that does it is replaced, of one document
-alone, by one that calls it.
+then calls the handlers of the change. And it lets go of held changes in one loop, which ends when a handler raises: of
+those that follow nobody would ever be told. It has no hook for either; so the methods that do it are replaced, of one
+document alone, by some that call them.
 """
 
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
 
     from bokeh.document import Document
+    from bokeh.document.callbacks import DocumentCallbackManager
+    from bokeh.document.events import DocumentChangedEvent
     from bokeh.model import Model
 
 __all__ = ["unwatch", "watch"]
@@ -41,6 +46,7 @@ def watch(document: Document, looked: Callable[[Document, set[Model], set[Model]
                 looked(document, after - before, before - after)
 
     cast(Any, models).recompute = look
+    cast(Any, document.callbacks).unhold = partial(_unhold, weakref.ref(document.callbacks))
 
 
 def unwatch(document: Document) -> None:
@@ -50,3 +56,41 @@ def unwatch(document: Document) -> None:
         document: The document.
     """
     vars(document.models).pop("recompute", None)
+    vars(document.callbacks).pop("unhold", None)
+
+
+def _unhold(followed: weakref.ref[DocumentCallbackManager]) -> None:
+    """Let go of all that is held, and raise what the first handler has raised."""
+    manager = followed()
+    if manager is None:
+        return
+    unhold = type(manager).unhold
+    failure: BaseException | None = None
+    while True:
+        try:
+            unhold(manager)
+            break
+        except BaseException as error:
+            failure = failure or error
+            policy = manager.hold_value  # which a handler may have set
+            behind = _behind(error, unhold.__code__)
+            manager.hold(policy or "collect")
+            for event in behind:
+                manager.trigger_on_change(event)  # and so they are held again
+            if policy is not None:
+                break
+    if failure is not None:
+        raise failure
+
+
+def _behind(error: BaseException, letting_go: CodeType) -> list[DocumentChangedEvent]:
+    """Give the changes that were not let go of, because that of one before them has failed."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code is letting_go and "event" in frame.f_locals:
+            events, last = frame.f_locals["events"], frame.f_locals["event"]
+            place = next(number for number, event in enumerate(events, 1) if event is last)
+            return list(events[place:])
+        traceback = traceback.tb_next
+    return []
