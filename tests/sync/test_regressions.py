@@ -681,3 +681,12 @@ def test_a_root_that_both_sides_remove_before_a_pull_shows_nothing(make_world: M
     world.pull(0)
     world.edit_there(Edit("remove_root", 5, 1))
     world.quiet()
+
+
+def test_a_value_that_a_handler_has_replaced_is_followed_by_that_once_more(make_world: MakeWorld) -> None:
+    """The server has both, and ends with the handler's."""
+    world = make_world()
+    world.edit_here_while(0, Edit("label"), lambda: world.edit_here(0, Edit("label")))
+    world.quiet()
+    first, second = (written for written in world.clients[0].side.written if written.what == "label")
+    assert (world.applied["label", first.value], world.applied["label", second.value]) == (1, 2)
