@@ -21,7 +21,7 @@ from .errors import ApplyError
 from .holding import Holding, is_held
 from .identity import Acquaintance
 from .plain import are_plain
-from .untold import is_clear, untold
+from .untold import Untold, is_clear
 from .wire_objects import COLUMN_EVENTS, decoded, placed
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Applier:
         self._holding = holding
         self._on_trouble = on_trouble
         self._is_pulling = is_pulling
+        self._changes = Untold()
 
     def begin(self, number: int) -> int:
         """Take up a message of changes, which counts as handled from then on.
@@ -114,7 +115,13 @@ class Applier:
         self._pass_over(document, events, message.buffers, number)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
-        applied = not events or self._apply(document, message.content, message.buffers, plain=plain)
+        with self._conflicts.collecting() as changed:
+            applied = not events or self._apply(document, message.content, message.buffers, plain=plain)
+        if len(events) > 1 and changed:
+            # A handler of one has changed something that another one changes, and the server may have both already.
+            for key in changed.intersection(map(key_of_wire_event, events)):
+                self._conflicts.doubt(key)
+                ask = True
         if not applied and (len(events) > 1 or _is_of_columns(events[0])):
             # What came after the one that failed is not applied, nor are rows or a patch that arrays do not take.
             for event in events:
@@ -139,6 +146,7 @@ class Applier:
             if coming_back and any(coming_back & placed(event) for event in events):
                 self._conflicts.doubt_everything()  # both sides write the same model out, and one of them in vain
             if passed_over:
+                self._conflicts.postpone(ours.intersection(map(key_of_wire_event, passed_over)))
                 self._miss(document, passed_over, number)
                 if any(map(placed, passed_over)):
                     # As when another client pushes, or puts a model back that it has changed meanwhile: the ids are
@@ -152,7 +160,7 @@ class Applier:
             return frozenset()
         return frozenset(
             change.key
-            for change in untold(document, self)
+            for change in self._changes.changes(document, self)
             if change.key is not None and (change.replaces or not replacing)
         )
 
@@ -208,17 +216,22 @@ class Applier:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
         alone = sorted({*keys}.difference(linked).union(filter(partial(snapshot.is_default, document), linked)))
         made = self._conflicts.made
-        # Together, so that a model that has gone from one place to another stays the same object.
-        if events and not self._apply(document, {"events": events}, buffers, retried=True):
-            self._apply_one_by_one(document, snapshot, buffers, linked)
-        # What a handler has changed of these meanwhile may have come before the server's value, or after it.
-        self._conflicts.doubt_changed_since(linked, made)
-        for key in alone:
-            if self.handled != number:
-                # A handler has made a call, in which something newer has arrived.
-                self._conflicts.doubt_everything()
-                break
-            self._take_over_one(document, snapshot, buffers, key)
+        with self._conflicts.collecting() as changed:
+            # Together, so that a model that has gone from one place to another stays the same object.
+            if events and not self._apply(document, {"events": events}, buffers, retried=True):
+                self._apply_one_by_one(document, snapshot, buffers, linked)
+            # What a handler has changed of these meanwhile may have come before the server's value, or after it.
+            self._conflicts.doubt_changed_since(linked, made)
+            for key in alone:
+                if self.handled != number:
+                    # A handler has made a call, in which something newer has arrived.
+                    self._conflicts.doubt_everything()
+                    break
+                if key not in changed:
+                    self._take_over_one(document, snapshot, buffers, key)
+            # And if it has made a call, the server may have that already.
+            for touched in changed.intersection(keys):
+                self._conflicts.doubt(touched)
         self._have_lost_a_place()
 
     def _take_over_one(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], key: Key) -> None:

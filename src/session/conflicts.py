@@ -8,8 +8,9 @@ our change and the server's answer to it may have been made before or after ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from enum import Enum
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -73,6 +74,7 @@ class Conflicts:
         self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
         self._doubts: set[Key] = set()
         self._postponed: set[Key] = set()  # in doubt as soon as a change is sent that is made already
+        self._collecting: list[set[Key | None]] = []
         self._asked: set[Key] = set()
         self._everything_doubted = False
         self._everything_asked = 0
@@ -128,6 +130,8 @@ class Conflicts:
                     # The other thread may have made its change later, and told of it before.
                     self._doubts.add(key)
                     self._threads[key] = thread
+            for changed in self._collecting:
+                changed.add(key)
             if key in self._postponed:
                 self._postponed.discard(key)
                 if not request.replaces:
@@ -296,6 +300,36 @@ class Conflicts:
         self._asked -= doubts.keys
         if doubts.everything:
             self._everything_asked -= 1
+
+    @contextmanager
+    def collecting(self) -> Iterator[set[Key | None]]:
+        """Collect the keys of what is changed here meanwhile, be it answered already: a handler may make a call."""
+        changed: set[Key | None] = set()
+        self._collecting.append(changed)
+        try:
+            yield changed
+        finally:
+            self._collecting = [other for other in self._collecting if other is not changed]
+
+    @_locked
+    def postpone(self, keys: Iterable[Key]) -> None:
+        """Put properties in doubt once a change of them is sent that is made already.
+
+        Args:
+            keys: The properties.
+        """
+        self._postponed.update(keys)
+
+    @property
+    def has_postponed(self) -> bool:
+        """Whether any property waits for a change to be sent, to be in doubt then."""
+        return bool(self._postponed)
+
+    @_locked
+    def release(self) -> None:
+        """Put in doubt what waits for changes to be sent, since there are none: as when a handler has raised."""
+        self._doubts |= self._postponed
+        self._postponed.clear()
 
     @_locked
     def resolve(self, doubts: Doubts, present: frozenset[Key], untold: AbstractSet[Key]) -> frozenset[Key]:

@@ -99,7 +99,7 @@ def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
             start = _places.get(document, 0)
             while start < len(events) and events[start] is not told:
                 start += 1
-            if start == len(events):
+            if start >= len(events):
                 start = next((place for place, event in enumerate(events) if event is told), -1)
             _places[document] = max(start, 0)
             for place in range(start + 1, len(events)):

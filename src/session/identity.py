@@ -224,8 +224,9 @@ class Acquaintance:
         back = {model for model in written if model in self._restless or document.models.seen(model.id)}
         back = reachable([*back]) & written if back else back
         self._restless |= back
-        if is_letting_go(document):
-            self._implied.update(other for other in held_behind(document) if _is_inside(other, written - back))
+        new = written - back
+        if new and is_letting_go(document):
+            self._implied.update(other for other in held_behind(document) if _is_inside(other, new))
         self._untold -= written
         self._fresh.update(str(model.id) for model in written)
         return frozenset(str(model.id) for model in back)

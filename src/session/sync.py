@@ -60,6 +60,8 @@ from .requests import (
     Request,
 )
 from .rereading import Snapshot, config_id
+from .telling import being_told
+from .untold import is_clear
 from .wire_objects import decoded
 
 __all__ = ["SyncEngine"]
@@ -276,7 +278,10 @@ class SyncEngine:
         Args:
             inbound: What arrived.
         """
-        self._outgoing.forget_columns()
+        if self._followed is None or is_clear(self._followed):  # a handler may make a call while others wait
+            self._outgoing.forget_columns()
+            if self._conflicts.has_postponed and (self._followed is None or not being_told(self._followed)):
+                self._conflicts.release()
         if self._followed is not None:
             self._acquaintance.heard(self._followed)
             self._acquaintance.introduce_held(self._followed)

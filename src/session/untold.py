@@ -7,6 +7,7 @@ back (`Document.hold`), and where a handler of a change makes a call before the 
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import TYPE_CHECKING
 
 from bokeh.document.events import DocumentPatchedEvent
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from .requests import Change
 
-__all__ = ["is_clear", "untold"]
+__all__ = ["Untold", "is_clear"]
 
 
 def is_clear(document: Document) -> bool:
@@ -44,20 +45,36 @@ def is_clear(document: Document) -> bool:
     return True
 
 
-def untold(document: Document, setter: object) -> list[Change]:
-    """Find such changes.
+class Untold:
+    """What such changes change. As many may be held, and each message that arrives asks, each is looked at once."""
 
-    Args:
-        document: The document.
-        setter: Who has made those that do not count.
+    def __init__(self) -> None:
+        self._first: weakref.ref[DocumentChangedEvent] | None = None
+        self._count = 0
+        self._held: set[Change] = set()
 
-    Returns:
-        What they change, in any order.
-    """
-    # Bokeh has no other way to ask for what is held.
-    held: Iterable[DocumentChangedEvent] = document.callbacks._held_events if is_held(document) else ()
-    return [
-        classify(event)
-        for event in (*being_told(document), *held_behind(document), *held)
-        if isinstance(event, DocumentPatchedEvent) and event.setter is not setter
-    ]
+    def changes(self, document: Document, setter: object) -> set[Change]:
+        """Give what is changed.
+
+        Args:
+            document: The document.
+            setter: Who has made those changes that do not count.
+        """
+        told = [*being_told(document), *held_behind(document)]
+        return self._look_through_held(document, setter) | _changes(told, setter)
+
+    def _look_through_held(self, document: Document, setter: object) -> set[Change]:
+        # Bokeh has no other way to ask for what is held.
+        held: list[DocumentChangedEvent] = document.callbacks._held_events if is_held(document) else []
+        first = held[0] if held else None
+        if self._first is None or self._first() is not first or self._count > len(held):
+            self._first, self._count, self._held = None if first is None else weakref.ref(first), 0, set()
+        self._held |= _changes(held[self._count :], setter)
+        self._count = len(held)
+        return self._held
+
+
+def _changes(events: Iterable[DocumentChangedEvent], setter: object) -> set[Change]:
+    return {
+        classify(event) for event in events if isinstance(event, DocumentPatchedEvent) and event.setter is not setter
+    }

@@ -60,27 +60,33 @@ def unwatch(document: Document) -> None:
 
 
 def _unhold(followed: weakref.ref[DocumentCallbackManager]) -> None:
-    """Let go of all that is held, and raise what the first handler has raised."""
+    """Let go of all that is held, and raise what handlers have raised, first of all what is to end the program."""
     manager = followed()
     if manager is None:
         return
     unhold = type(manager).unhold
-    failure: BaseException | None = None
+    failures: list[BaseException] = []
     while True:
         try:
             unhold(manager)
             break
         except BaseException as error:
-            failure = failure or error
+            failures.append(error)
             policy = manager.hold_value  # which a handler may have set
-            behind = _behind(error, unhold.__code__)
             manager.hold(policy or "collect")
-            for event in behind:
+            for event in _behind(error, unhold.__code__):
                 manager.trigger_on_change(event)  # and so they are held again
             if policy is not None:
                 break
-    if failure is not None:
-        raise failure
+    if failures:
+        failure = next((raised for raised in failures if not isinstance(raised, Exception)), failures[0])
+        failures.remove(failure)
+        for other in failures:
+            failure.add_note(f"Also: {type(other).__name__}: {other}")
+        try:
+            raise failure
+        finally:
+            del failure, failures  # which would be in a cycle with the stack that it holds
 
 
 def _behind(error: BaseException, letting_go: CodeType) -> list[DocumentChangedEvent]:

@@ -388,3 +388,154 @@ def test_held_changes_behind_one_at_which_a_handler_raises(
     assert viewer.document is not None
     assert values(viewer.document) == values(document) == ("before", "behind", 5)
     viewer.close()
+
+
+def warm_up(document: Document) -> None:
+    """Let go of more changes than are held later."""
+    document.hold("collect")
+    for number in range(20):
+        model(document, "one").text = str(number)
+    document.unhold()
+
+
+def test_a_call_of_a_handler_takes_back_nothing_of_what_is_let_go_later(server: LiveServer, blocking: Face) -> None:
+    document = made()
+
+    def change(there: Document) -> None:
+        model(there, "one").text = there.title = "of the server"
+
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        warm_up(document)
+        session.force_roundtrip()
+        model(document, "slider").on_change("value", lambda attr, old, new: session.force_roundtrip())
+        document.hold("collect")
+        model(document, "slider").value = 5
+        model(document, "one").text = "held"
+        document.title = "held"
+        server.edit(session.id, change)
+        document.unhold()
+        assert_equal(server, session)
+        assert (model(document, "one").text, document.title) == ("held", "held")
+
+
+def test_roots_that_are_let_go_in_another_order_than_they_stand_in(server: LiveServer, blocking: Face) -> None:
+    document = made()
+    first, second = Div(text="1"), Div(text="2")
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        warm_up(document)
+        document.hold("collect")
+        document.add_root(first)
+        document.add_root(second)
+        document.remove_root(first)
+        document.add_root(first)
+        document.unhold()
+        assert_equal(server, session)
+        assert document.roots[-2:] == [second, first]
+
+
+COLUMNS: dict[str, Callable[[Any, int], Any]] = {
+    "rows": lambda source, value: source.stream({"x": [value]}),
+    "a patch": lambda source, value: source.patch({"x": [(0, value)]}),
+    "all columns": lambda source, value: setattr(source, "data", {"x": [value] * 2}),
+    "one column": lambda source, value: source.data.update(x=[value] * 4),
+}
+
+
+@pytest.mark.parametrize("held", COLUMNS)
+@pytest.mark.parametrize("first", COLUMNS)
+def test_columns_that_a_handler_changes_and_makes_a_call(
+    first: str, held: str, server: LiveServer, blocking: Face
+) -> None:
+    """Before a held change of the same columns is let go, which the program had made before."""
+    document = made()
+    source: Any = model(document, "source")
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+
+        def react(attr: str, old: object, new: object) -> None:
+            COLUMNS[first](source, 100)
+            session.force_roundtrip()
+
+        model(document, "one").on_change("text", react)
+        document.hold("collect")
+        model(document, "one").text = "go"
+        COLUMNS[held](source, 7)
+        document.unhold()
+        here = [*source.data["x"]]
+        assert_equal(server, session)
+        assert [*source.data["x"]] == here
+
+
+@pytest.mark.parametrize("second", [RuntimeError, KeyboardInterrupt])
+def test_what_several_handlers_raise(second: type[BaseException], server: LiveServer, blocking: Face) -> None:
+    """What is to end the program comes first, and the others are noted."""
+    document = made()
+
+    def fail(error: BaseException) -> Callable[[str, object, object], None]:
+        def handler(attr: str, old: object, new: object) -> None:
+            raise error
+
+        return handler
+
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        model(document, "one").on_change("text", fail(ValueError("first")))
+        model(document, "slider").on_change("value", fail(second("second")))
+        document.hold("collect")
+        model(document, "one").text = "new"
+        model(document, "slider").value = 5
+        document.title = "behind"
+        expected = (
+            ("first", "Also: RuntimeError: second") if second is RuntimeError else ("second", "Also: ValueError: first")
+        )
+        with pytest.raises((ValueError, KeyboardInterrupt), match=expected[0]) as raised:
+            document.unhold()
+        assert raised.value.__notes__ == [expected[1]]
+        session.force_roundtrip()
+        assert server.edit(session.id, lambda there: there.title) == "behind"
+
+
+def test_the_servers_value_counts_where_a_handler_raises_at_a_held_change(server: LiveServer, blocking: Face) -> None:
+    """The held one is never sent then, and the server's is passed over only until it would be."""
+    document = made()
+
+    def fail(attr: str, old: object, new: object) -> None:
+        raise ValueError("mine")
+
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        model(document, "one").on_change("text", fail)
+        document.hold("collect")
+        model(document, "one").text = "held"
+        server.edit(session.id, lambda there: setattr(model(there, "one"), "text", "of the server"))
+        session.force_roundtrip()
+        with pytest.raises(ValueError, match="mine"):
+            document.unhold()
+        model(document, "one").remove_on_change("text", fail)
+        assert_equal(server, session)
+        assert model(document, "one").text == "of the server"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_a_handler_sets_and_has_confirmed_while_the_servers_values_come_in(
+    asked: bool, server: LiveServer, blocking: Face
+) -> None:
+    """In the same message, or in the answer to a question after everything: it is newer than both."""
+    document = made()
+
+    def change(there: Document) -> None:
+        there.title = "of the server"
+        model(there, "one").text = "of the server"
+        model(there, "slider").value = 7
+
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+
+        def compute(attr: str, old: object, new: object) -> None:
+            model(document, "slider").value = 42
+            document.title = "computed"
+            session.force_roundtrip()
+
+        model(document, "one").on_change("text", compute)
+        if asked:
+            session._session._engine._conflicts.doubt_everything()
+            document.title = "mine"
+        server.edit(session.id, change)
+        assert_equal(server, session)
+        assert (model(document, "slider").value, document.title) == (42, "computed")
