@@ -115,11 +115,11 @@ class Applier:
         self._pass_over(document, events, message.buffers, number)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
-        with self._conflicts.collecting() as changed:
+        with self._conflicts.collecting() as answered:
             applied = not events or self._apply(document, message.content, message.buffers, plain=plain)
-        if len(events) > 1 and changed:
-            # A handler of one has changed something that another one changes, and the server may have both already.
-            for key in changed.intersection(map(key_of_wire_event, events)):
+        if len(events) > 1 and answered:
+            # A handler of one has changed what another one changes, and made a call: the server has that last.
+            for key in answered.intersection(map(key_of_wire_event, events)):
                 self._conflicts.doubt(key)
                 ask = True
         if not applied and (len(events) > 1 or _is_of_columns(events[0])):
@@ -216,7 +216,7 @@ class Applier:
             raise ApplyError(f"what the server answered to a pull cannot be used: {error!r}.") from error
         alone = sorted({*keys}.difference(linked).union(filter(partial(snapshot.is_default, document), linked)))
         made = self._conflicts.made
-        with self._conflicts.collecting() as changed:
+        with self._conflicts.collecting() as answered:
             # Together, so that a model that has gone from one place to another stays the same object.
             if events and not self._apply(document, {"events": events}, buffers, retried=True):
                 self._apply_one_by_one(document, snapshot, buffers, linked)
@@ -227,11 +227,11 @@ class Applier:
                     # A handler has made a call, in which something newer has arrived.
                     self._conflicts.doubt_everything()
                     break
-                if key not in changed:
+                if key not in answered:
                     self._take_over_one(document, snapshot, buffers, key)
-            # And if it has made a call, the server may have that already.
-            for touched in changed.intersection(keys):
-                self._conflicts.doubt(touched)
+            # And what it has changed before it has made a call, the server has since it was asked.
+            for newer in answered.intersection(keys):
+                self._conflicts.doubt(newer)
         self._have_lost_a_place()
 
     def _take_over_one(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], key: Key) -> None:

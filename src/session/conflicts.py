@@ -74,7 +74,7 @@ class Conflicts:
         self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
         self._doubts: set[Key] = set()
         self._postponed: set[Key] = set()  # in doubt as soon as a change is sent that is made already
-        self._collecting: list[set[Key | None]] = []
+        self._collecting: list[set[Key | None]] = []  # the keys of what is answered
         self._asked: set[Key] = set()
         self._everything_doubted = False
         self._everything_asked = 0
@@ -130,8 +130,6 @@ class Conflicts:
                     # The other thread may have made its change later, and told of it before.
                     self._doubts.add(key)
                     self._threads[key] = thread
-            for changed in self._collecting:
-                changed.add(key)
             if key in self._postponed:
                 self._postponed.discard(key)
                 if not request.replaces:
@@ -146,6 +144,8 @@ class Conflicts:
         Args:
             request: The request that carried it.
         """
+        for answered in self._collecting:
+            answered.add(request.key)
         key = request.key
         self._bringing_back.discard(request)
         if key is not None:
@@ -303,13 +303,13 @@ class Conflicts:
 
     @contextmanager
     def collecting(self) -> Iterator[set[Key | None]]:
-        """Collect the keys of what is changed here meanwhile, be it answered already: a handler may make a call."""
-        changed: set[Key | None] = set()
-        self._collecting.append(changed)
+        """Collect the keys of changes that are answered meanwhile, as where a handler makes a call."""
+        answered: set[Key | None] = set()
+        self._collecting.append(answered)
         try:
-            yield changed
+            yield answered
         finally:
-            self._collecting = [other for other in self._collecting if other is not changed]
+            self._collecting = [other for other in self._collecting if other is not answered]
 
     @_locked
     def postpone(self, keys: Iterable[Key]) -> None:
