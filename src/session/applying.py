@@ -48,6 +48,7 @@ class Applier:
 
     Attributes:
         handled: The number of the last message of changes that was taken up, also by others than this.
+        replaced: How many times the server's values were taken over, also by others than this.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Applier:
         is_pulling: Callable[[], bool],
     ) -> None:
         self.handled = 0
+        self.replaced = 0
         self._thread = 0  # that takes up a message just now
         self._acquaintance = acquaintance
         self._conflicts = conflicts
@@ -115,6 +117,7 @@ class Applier:
         self._pass_over(document, events, message.buffers, number)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
+        replaced = self.replaced
         with self._conflicts.collecting() as answered:
             applied = not events or self._apply(document, message.content, message.buffers, plain=plain)
         if len(events) > 1 and answered:
@@ -127,7 +130,7 @@ class Applier:
             for event in events:
                 self._conflicts.doubt(key_of_wire_event(event))
             ask = True
-        if len(events) > 1 and self.handled != number:
+        if len(events) > 1 and (self.handled, self.replaced) != (number, replaced):
             # A handler has made a call, in which something newer has arrived than what came behind its own event.
             self._conflicts.doubt_everything()
             ask = True
@@ -194,7 +197,7 @@ class Applier:
             self._conflicts.preceded(key, replaced_on_the_wire(event, buffers), number)
         return verdict is not Verdict.APPLY
 
-    def take_over(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> None:
+    def take_over(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], doubts: Doubts) -> bool:
         """Set what is in doubt to what the server has, with what was added here since.
 
         Args:
@@ -203,13 +206,17 @@ class Applier:
             buffers: The buffers that it refers to.
             doubts: What the server was asked for.
 
+        Returns:
+            Whether nothing newer has come meanwhile, in a call of a handler.
+
         Raises:
             ApplyError: The server's document cannot be used.
         """
-        number = self.handled
+        self.replaced += 1
+        number = self.handled, self.replaced
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document), self._untold(document)))
-            self._holding.received(document, keys, number - 1)
+            self._holding.received(document, keys, self.handled - 1)
             linked = [key for key in keys if snapshot.links(document, key)]
             events = snapshot.events_for(document, linked, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -223,16 +230,18 @@ class Applier:
             # What a handler has changed of these meanwhile may have come before the server's value, or after it.
             self._conflicts.doubt_changed_since(linked, made)
             for key in alone:
-                if self.handled != number:
-                    # A handler has made a call, in which something newer has arrived.
-                    self._conflicts.doubt_everything()
+                if (self.handled, self.replaced) != number:
                     break
                 if key not in answered:
                     self._take_over_one(document, snapshot, buffers, key)
             # And what it has changed before it has made a call, the server has since it was asked.
             for newer in answered.intersection(keys):
                 self._conflicts.doubt(newer)
+        is_latest = (self.handled, self.replaced) == number
+        if not is_latest:
+            self._conflicts.doubt_everything()
         self._have_lost_a_place()
+        return is_latest
 
     def _take_over_one(self, document: Document, snapshot: Snapshot, buffers: tuple[Buffer, ...], key: Key) -> None:
         """Set one property to what the server has and what was added here since, unless a handler has replaced it."""

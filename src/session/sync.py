@@ -396,6 +396,7 @@ class SyncEngine:
                     document = Document.from_json(serialized)
                     self._acquaintance.met(document, content)
                 else:
+                    self._applier.replaced += 1
                     with self._acquaintance.receiving(document, content):
                         self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
                         self._replacing.update(("added", root_id) for root_id in replacement_ids)
@@ -473,8 +474,8 @@ class SyncEngine:
             return  # a push is on its way behind the question, and overwrites what the server had
         self._recognition.config_id = snapshot.config_id
         self._departures.doom(document, snapshot.identities)
-        self._applier.take_over(document, snapshot, reply.buffers, doubts)
-        self._note_what_is_there(document, snapshot)
+        if self._applier.take_over(document, snapshot, reply.buffers, doubts):
+            self._note_what_is_there(document, snapshot)
 
     def _note_what_is_there(self, document: Document, snapshot: Snapshot) -> None:
         if not self._was_overwritten():

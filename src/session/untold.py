@@ -69,8 +69,9 @@ class Untold:
         first = held[0] if held else None
         if self._first is None or self._first() is not first or self._count > len(held):
             self._first, self._count, self._held = None if first is None else weakref.ref(first), 0, set()
-        self._held |= _changes(held[self._count :], setter)
-        self._count = len(held)
+        new = held[self._count :]  # at once, since another thread may hold more meanwhile
+        self._held |= _changes(new, setter)
+        self._count += len(new)
         return self._held
 
 

@@ -168,6 +168,26 @@ def test_what_a_handler_replaces_while_the_answer_is_taken_over_stays() -> None:
     assert len(pulls(script)) == 1
 
 
+def test_an_older_answer_overwrites_nothing_that_a_newer_one_has_brought_meanwhile() -> None:
+    """A handler of what the older one brings makes a call, in which the server is asked once more, and answers."""
+    script = pushed()
+    script.slider.title = "under way"
+    older = server_with(script, lambda there: slider_of(there).update(start=-1, value=5))
+    newer = server_with(script, lambda there: slider_of(there).update(start=-1, value=6))
+
+    def call(attr: str, old: object, new: object) -> None:
+        script.engine._conflicts.doubt_everything()
+        settle(script, script.engine.ask(Ask.ROUND_TRIP))
+        settle(script, pulls(script)[1], newer)
+
+    script.slider.on_change("start", call)
+    settle(script, script.posted[-1], Error("s", "e", "r", "refused"))
+    settle(script, pulls(script)[0], older)
+    assert script.slider.value == 6
+    settle(script, pulls(script)[2], newer)
+    assert script.slider.value == 6
+
+
 def test_what_a_handler_changes_of_what_refers_to_models_is_asked_for() -> None:
     script = pushed()
     button = Button()
