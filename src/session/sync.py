@@ -386,8 +386,9 @@ class SyncEngine:
             raise ApplyError("the server's PULL-DOC-REPLY holds no document.")
         document = self._document
         version = content.get("version")
+        before = self._applier.handled
         # Apart: what a handler raises at whose change the program has held back is not the server's fault.
-        with nullcontext() if document is None else let_go(document):
+        with self._conflicts.collecting() as answered, nullcontext() if document is None else let_go(document):
             try:
                 replacement_ids = [str(root["id"]) for root in content["roots"]]
                 title = content["title"]
@@ -415,8 +416,9 @@ class SyncEngine:
                 self._replacing = None
         document.models.flush_synced()
         self._recognition.config_id = config_id(content)
-        if self._conflicts.has_unanswered:
-            # What they take out was brought back here, and the server drops what refers to it.
+        if self._conflicts.has_unanswered or answered or self._applier.handled != before:
+            # What they take out was brought back here, and the server drops what refers to it. And a handler may have
+            # made a call, in which the server has confirmed what is overwritten here.
             self._conflicts.doubt_everything()
             self._overwritten = self._answers
             self._departures.may_be_missing([str(model.id) for model in document.models], self._applier.handled)
