@@ -303,7 +303,11 @@ class Conflicts:
 
     @contextmanager
     def collecting(self) -> Iterator[set[Key | None]]:
-        """Collect the keys of changes that are answered meanwhile, as where a handler makes a call."""
+        """Collect the keys of changes that are answered meanwhile, as where a handler makes a call.
+
+        Yields:
+            The keys so far.
+        """
         answered: set[Key | None] = set()
         self._collecting.append(answered)
         try:

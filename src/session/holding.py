@@ -6,14 +6,17 @@ are let go. What the server has changed until then was applied over them, while 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from .telling import calls
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FrameType
 
     from bokeh.document import Document
     from bokeh.document.events import DocumentChangedEvent
@@ -37,6 +40,9 @@ def let_go(document: Document) -> Iterator[None]:
 
     Args:
         document: The document.
+
+    Raises:
+        BaseException: What a handler has raised at whose change the program has held back. All are let go of before.
     """
     policy = document.callbacks.hold_value
     try:
@@ -55,13 +61,7 @@ def is_letting_go(document: Document) -> bool:
     Args:
         document: The document.
     """
-    letting_go = type(document.callbacks).unhold.__code__
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is letting_go and frame.f_locals.get("self") is document.callbacks:
-            return True
-    return False
+    return _letting_go(document) is not None
 
 
 def is_held_change(document: Document) -> bool:
@@ -70,14 +70,9 @@ def is_held_change(document: Document) -> bool:
     Args:
         document: The document. This thread is the one that tells.
     """
-    manager = document.callbacks
-    telling, letting_go = type(manager).trigger_on_change.__code__, type(manager).unhold.__code__
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame, inner = frame.f_back, frame
-        if inner.f_code is telling and inner.f_locals.get("self") is manager:
-            return frame.f_code is letting_go
-    return False
+    manager = type(document.callbacks)
+    innermost = [call.f_code for call in islice(calls(document), 2)]
+    return innermost == [manager.trigger_on_change.__code__, manager.unhold.__code__]
 
 
 def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
@@ -89,22 +84,24 @@ def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
     Yields:
         The changes, in order.
     """
+    call = _letting_go(document)
+    if call is None:
+        return
+    events, told = call.f_locals.get("events", []), call.f_locals.get("event")
+    # Where there are thousands, to look for the place of each from the beginning would take long.
+    start = _places.get(document, 0)
+    while start < len(events) and events[start] is not told:
+        start += 1
+    if start >= len(events):
+        start = next((place for place, event in enumerate(events) if event is told), -1)
+    _places[document] = max(start, 0)
+    for place in range(start + 1, len(events)):
+        yield events[place]
+
+
+def _letting_go(document: Document) -> FrameType | None:
     letting_go = type(document.callbacks).unhold.__code__
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is letting_go and frame.f_locals.get("self") is document.callbacks:
-            events, told = frame.f_locals.get("events", []), frame.f_locals.get("event")
-            # Where there are thousands, to look for the place of each from the beginning would take long.
-            start = _places.get(document, 0)
-            while start < len(events) and events[start] is not told:
-                start += 1
-            if start >= len(events):
-                start = next((place for place, event in enumerate(events) if event is told), -1)
-            _places[document] = max(start, 0)
-            for place in range(start + 1, len(events)):
-                yield events[place]
-            return
+    return next((call for call in calls(document) if call.f_code is letting_go), None)
 
 
 class Holding:

@@ -16,15 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, WeakValueDictionary
 
-from bokeh.document.events import (
-    ColumnDataChangedEvent,
-    ColumnsPatchedEvent,
-    ColumnsStreamedEvent,
-    MessageSentEvent,
-    ModelChangedEvent,
-    RootAddedEvent,
-    RootRemovedEvent,
-)
+from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent, RootRemovedEvent
 from bokeh.model import Model
 from bokeh.model.util import visit_immediate_value_references, visit_value_and_its_immediate_references
 from bokeh.util.serialization import make_globally_unique_id
@@ -62,7 +54,7 @@ class Acquaintance:
         self._fresh: set[str] = set()  # the ids of those that were written out since anything arrived
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
-        self._told_before: list[DocumentChangedEvent] = []  # what was being told when they came
+        self._telling = 0  # how many changes were being told of when they came
         self._taken_out: set[str] = set()  # of what arrives, by handlers
 
     @contextmanager
@@ -74,14 +66,14 @@ class Acquaintance:
             content: The decoded wire content, a document or some events.
         """
         before, arriving = self._arriving, defined_ids(content)
-        told = self._told_before
+        telling = self._telling
         self._arriving = before | arriving  # a handler may make a call, in which others arrive
         if arriving:
-            self._told_before = being_told(document)
+            self._telling = len(being_told(document))
         try:
             yield
         finally:
-            self._arriving, self._told_before = before, told
+            self._arriving, self._telling = before, telling
             if not before:
                 self._taken_out.clear()
             self._meet(document, arriving)
@@ -176,7 +168,7 @@ class Acquaintance:
             attached: Those that have come in.
             detached: Those that have left. What arrives and is taken out by a handler is the server's no more.
         """
-        if self._arriving and detached and len(being_told(document)) > len(self._told_before):
+        if self._arriving and detached and len(being_told(document)) > self._telling:
             for model in detached:
                 if model.id in self._arriving:
                     self._known[str(model.id)] = model
@@ -389,8 +381,7 @@ def reachable(value: Any, without: AbstractSet[Model] = frozenset()) -> set[Mode
 
 
 def _is_inside(event: DocumentChangedEvent, models: AbstractSet[Model]) -> bool:
-    kinds = ModelChangedEvent | ColumnDataChangedEvent | ColumnsStreamedEvent | ColumnsPatchedEvent
-    return isinstance(event, kinds) and event.model in models
+    return not isinstance(event, RootAddedEvent | RootRemovedEvent) and getattr(event, "model", None) in models
 
 
 def is_generated(identity: str) -> bool:

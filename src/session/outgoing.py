@@ -230,7 +230,7 @@ class Outgoing:
             if isinstance(event, MessageSentEvent):
                 self._defer(event)
             return
-        if is_undone(event) and not self._is_replaced_by_server(event):
+        if is_undone(event):
             self._conflicts.doubt(ROOTS)  # their order may be another one
             return
         try:
@@ -262,9 +262,9 @@ class Outgoing:
     def _tell(self, event: DocumentPatchedEvent, before: Before | None) -> None:
         """Post a change; and what is there by now, where that was sent before it, since that is to stay."""
         if not (may_place(event) or isinstance(event, ColumnDataChangedEvent)):  # as most are
-            if self._write_and_post(event, event, before) and not self._is_replaced_by_server(event):
+            if self._write_and_post(event, event, before):
                 self._write_and_post(event, _as_it_is(event), None)
-        elif not is_overtaken(event) or self._is_replaced_by_server(event):
+        elif not is_overtaken(event):
             self._write_and_post(event, event, before)
         else:
             now = _as_it_is(event)
@@ -314,10 +314,6 @@ class Outgoing:
         if self._is_pushed(event):
             self._conflicts.doubt(change.key)
         return overtaken
-
-    def _is_replaced_by_server(self, event: DocumentPatchedEvent) -> bool:
-        """Say whether the server has changed what a held change had made. That is still to be sent, and comes later."""
-        return self._holding.concerns(classify(event).key) and is_letting_go(event.document)
 
     def _note_what_leaves(self, event: DocumentPatchedEvent) -> None:
         """Take note of models that a change takes out on the server, and which one not told of yet keeps here."""
@@ -380,7 +376,7 @@ class Outgoing:
 
 
 def _may_bring(event: DocumentPatchedEvent) -> bool:
-    return isinstance(event, ModelChangedEvent) and may_place(event) and type(event.new) not in PLAIN
+    return isinstance(event, ModelChangedEvent) and type(event.new) not in PLAIN
 
 
 def _as_it_is(event: DocumentPatchedEvent) -> DocumentPatchedEvent:

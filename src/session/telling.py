@@ -12,10 +12,30 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bokeh.document import Document
     from bokeh.document.events import DocumentChangedEvent
 
-__all__ = ["being_told"]
+__all__ = ["being_told", "calls"]
+
+
+def calls(document: Document) -> Iterator[FrameType]:
+    """Give the calls of this thread in which a document tells of a change, or lets go of those that were held back.
+
+    Args:
+        document: The document.
+
+    Yields:
+        The calls of `trigger_on_change` and `unhold`, the innermost first.
+    """
+    manager = document.callbacks
+    codes = type(manager).trigger_on_change.__code__, type(manager).unhold.__code__
+    frame: FrameType | None = sys._getframe().f_back
+    while frame is not None:
+        if frame.f_code in codes and frame.f_locals.get("self") is manager:
+            yield frame
+        frame = frame.f_back
 
 
 def being_told(document: Document) -> list[DocumentChangedEvent]:

@@ -6,7 +6,6 @@ back (`Document.hold`), and where a handler of a change makes a call before the 
 
 from __future__ import annotations
 
-import sys
 import weakref
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from bokeh.document.events import DocumentPatchedEvent
 
 from .changes import classify
 from .holding import held_behind, is_held
-from .telling import being_told
+from .telling import being_told, calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,16 +32,7 @@ def is_clear(document: Document) -> bool:
     Args:
         document: The document.
     """
-    if is_held(document):
-        return False
-    manager = document.callbacks
-    telling = type(manager).trigger_on_change.__code__
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is telling and frame.f_locals.get("self") is manager:
-            return False
-    return True
+    return not is_held(document) and next(calls(document), None) is None
 
 
 class Untold:

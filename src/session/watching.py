@@ -25,7 +25,7 @@ __all__ = ["unwatch", "watch"]
 
 
 def watch(document: Document, looked: Callable[[Document, set[Model], set[Model]], None]) -> None:
-    """Have something called whenever the models of a document were looked through.
+    """Have something called whenever the models of a document were looked through, and all held changes let go of.
 
     Args:
         document: The document.
@@ -60,7 +60,11 @@ def unwatch(document: Document) -> None:
 
 
 def _unhold(followed: weakref.ref[DocumentCallbackManager]) -> None:
-    """Let go of all that is held, and raise what handlers have raised, first of all what is to end the program."""
+    """Let go of all that is held.
+
+    Raises:
+        BaseException: What handlers have raised, with the others as notes; one that is to end the program goes first.
+    """
     manager = followed()
     if manager is None:
         return

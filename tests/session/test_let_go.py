@@ -555,3 +555,18 @@ def test_a_pull_that_lets_go_of_changes_which_are_confirmed_before_it_goes_on(
         document.unhold()
         assert_equal(server, session)
         assert (model(document, "slider").value, document.title) == (5, "held")
+
+
+def test_a_handler_of_a_held_change_that_the_server_has_changed_before(server: LiveServer, blocking: Face) -> None:
+    """What the handler makes of it is the latest of the three."""
+    document = made()
+    slider: Any = model(document, "slider")
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        document.hold("collect")
+        server.edit(session.id, lambda there: setattr(model(there, "slider"), "value", 7))
+        session.force_roundtrip()
+        slider.value = 50
+        slider.on_change("value", lambda attr, old, new: setattr(slider, "value", 10) if old == 7 else None)
+        document.unhold()
+        assert_equal(server, session)
+        assert slider.value == 10
