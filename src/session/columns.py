@@ -128,7 +128,7 @@ class SentColumns:
             return False
         if self._touched and (str(event.model.id), event.attr) in self._touched and is_held_change(event.document):
             return True
-        return not _are_there(event) and not is_letting_go(event.document)
+        return _are_the_column(event) or (not is_letting_go(event.document) and not _are_there(event))
 
 
 def _may_bring_models(event: DocumentPatchedEvent) -> bool:
@@ -155,6 +155,14 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
     if isinstance(event, ColumnsStreamedEvent):
         return _as_appended(event)
     return event
+
+
+def _are_the_column(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:
+    """Say whether rows are a column, and not a part of it, so that they grow with it."""
+    columns: Any = getattr(event.model, event.attr)
+    return isinstance(event, ColumnsStreamedEvent) and any(
+        columns.get(name) is rows for name, rows in event.data.items()
+    )
 
 
 def _are_there(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:

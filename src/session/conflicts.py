@@ -17,6 +17,7 @@ from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from .changes import ROOTS
 from .requests import Before, Group, Key, Request
+from .wire_objects import decoded
 
 __all__ = ["Conflicts", "Doubts", "Verdict"]
 
@@ -161,6 +162,15 @@ class Conflicts:
     def unanswered(self, key: Key) -> Group:
         """Give the changes of a property that the server has not answered, in order."""
         return tuple(self._unanswered.get(key, ()))
+
+    def value_under_way(self, key: Key | None) -> Before | None:
+        """Give what the last unanswered change of a property makes of it, None where that is not told by itself."""
+        ours = self.unanswered(key) if key is not None else ()
+        if not ours or not ours[-1].replaces:
+            return None
+        event = decoded(ours[-1].content)
+        (value,) = (event[name] for name in ("title", "new", "data") if name in event)
+        return Before(value, ours[-1].buffers)
 
     @property
     def coming_back(self) -> frozenset[str]:

@@ -101,11 +101,13 @@ class Evidence:
         Args:
             requests: The changes.
         """
+        some_are_doomed = any(request.is_doomed for request in requests)  # with which all are dropped
         return tuple(
             request
             for request in requests
             if self._snapshot.can_show(request.key)
-            and (request.is_doomed if request.replaces else not self._is_there(request))
+            and not (request.replaces and not some_are_doomed)
+            and (request.is_doomed or not self._is_there(request))
         )
 
     def dangling(self, requests: Sequence[Request]) -> Group:
@@ -132,10 +134,13 @@ class Evidence:
 
     def _is_there(self, request: Request) -> bool:
         """Say whether the server has what a change adds, or has not what it removes."""
-        event = _decoded_event(request)
+        event = decoded(request.content)
         if request.key == ROOTS:
             return _shows_root(self._snapshot.root_ids, event)
         try:
+            if event["kind"] not in COLUMN_EVENTS:
+                return bool(_made_by(request) == comparable(self._server_value(cast(Any, request.key)), self._buffers))
+            event = _decoded_event(request)
             columns = lists(_decoded(self._snapshot.attribute(cast(Any, request.key)), self._buffers))
             if event["kind"] != "ColumnsStreamed":
                 return shows_columns(columns, event)
@@ -153,10 +158,7 @@ class Evidence:
         if any(event["kind"] in COLUMN_EVENTS for event in events):
             return self._column_counts(key, ours)
         theirs = comparable(self._server_value(key), self._buffers)
-        values = [
-            event["title"] if key == TITLE else comparable(event["new"], request.buffers)
-            for event, request in zip(events, ours, strict=True)
-        ]
+        values = [_made_by(request) for request in ours]
         matching = {count for count, value in enumerate(values, 1) if value == theirs}
         if self._comparable_before(ours[0]) == theirs:
             matching.add(0)
@@ -279,6 +281,12 @@ def _with_root(roots: list[str], event: dict[str, Any]) -> list[str]:
 def _shows_root(roots: list[str], event: dict[str, Any]) -> bool:
     present = event["model"]["id"] in roots
     return present if event["kind"] == "RootAdded" else not present
+
+
+def _made_by(request: Request) -> Any:
+    """Give the value that a change makes of the title or a property, in a form that compares."""
+    event = decoded(request.content)
+    return event["title"] if request.key == TITLE else comparable(event["new"], request.buffers)
 
 
 def _decoded(value: Any, buffers: Sequence[Buffer]) -> Any:

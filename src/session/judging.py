@@ -81,6 +81,19 @@ class Judge:
         self._conflicts.doubt_everything()
         self._conclude_and_tell(requests, (*done, *gone), reply, *troubles)
 
+    def judge_overwritten(self, requests: Group, reply: Reply) -> None:
+        """Let go of changes that a push of ours followed before the server had answered them: it has what they made.
+
+        Which of them the server had applied before, its document does not tell any more.
+
+        Args:
+            requests: The changes of one message.
+            reply: The server's answer to it.
+        """
+        self._conflicts.doubt_everything()
+        troubles = [undecided(requests, reply)] if isinstance(reply, Error) else []
+        self._conclude_and_tell(requests, requests, reply, *troubles)
+
     def judge_lost(self, requests: Group, found: tuple[int, int]) -> None:
         """Send again what has not reached the server before the connection was lost, and name what may have.
 

@@ -283,6 +283,8 @@ class Outgoing:
         made_after = self._made_after()
         if before is None and event is told:
             before = replaced(event)
+        if before is not None and made_after < 0:  # a pull may have overwritten here what the server is to have by then
+            before = self._conflicts.value_under_way(change.key) or before
         request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
         if self._departures.knows_of_any_missing:
             self._departures.left(event.document)

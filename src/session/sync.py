@@ -505,6 +505,9 @@ class SyncEngine:
         if not refused and not self._departures.concern(requests):
             self._judge.conclude(requests, requests, reply)
             return
+        if any(push.sent_after is not None for push in self._echoes):
+            self._judge.judge_overwritten(requests, reply)
+            return
         request = Request(Ask.PULL, urgent=True)
 
         def judge(answer: Reply) -> None:

@@ -690,3 +690,59 @@ def test_a_value_that_a_handler_has_replaced_is_followed_by_that_once_more(make_
     world.quiet()
     first, second = (written for written in world.clients[0].side.written if written.what == "label")
     assert (world.applied["label", first.value], world.applied["label", second.value]) == (1, 2)
+
+
+def test_a_refusal_that_a_push_follows_names_all_that_it_may_be_about(make_world: MakeWorld) -> None:
+    """The push has them all, so the server's document does not tell any more at which of them it failed."""
+    world = make_world()
+    world.edit_here(0, Edit("poison", 1, 1))
+    world.push(0)
+    world.edit_here(0, Edit("share", 4, 2))
+    world.quiet()
+    (rejection,) = world.clients[0].rejections
+    assert [name.partition(").")[2] for name in rejection.changes] == ["text changed", "children changed"]
+
+
+def test_rows_that_have_become_the_column_are_sent_once(make_world: MakeWorld) -> None:
+    """Of an empty array Bokeh 3.10 and 4.0 make the list of the first rows, to which it adds those that follow."""
+    world = make_world()
+    world.edit_here(0, Edit("array_data", 4))
+    world.hold(0, "combine")
+    world.edit_here(0, Edit("stream_rollover", 4, 2))
+    world.edit_here(0, Edit("stream", 3))
+    world.quiet()
+    assert not world.clients[0].errors
+
+
+def test_a_change_after_a_pull_that_was_answered_before_is_not_lost(make_world: MakeWorld) -> None:
+    """What the pull has put back here is not what the server has by then: the title that was set before it."""
+    world = make_world()
+    world.pull(0)
+    world.edit_there(Edit("append", 4))
+    world.edit_here(0, Edit("title", 1))
+    world.edit_here(0, Edit("reverse", 0, 3))
+    world.deliver_there(0, 2)
+    world.deliver_here(0, 2)
+    world.turn()
+    world.edit_here(0, Edit("title", 1))
+    world.edit_here(0, Edit("reverse", 0, 3))
+    world.quiet()
+    assert world.peer.document.title == "a2"
+
+
+def test_a_change_that_is_dropped_after_a_pull_is_named(make_world: MakeWorld) -> None:
+    """Nothing tells what it has replaced on the server: here, it is what the pull has put back."""
+    world = make_world()
+    world.pull(0)
+    world.settle()
+    world.edit_here(0, Edit("label"))
+    world.edit_here(0, Edit("replace", 1, 1))
+    world.settle()
+    world.deliver_there(0, 1000)
+    world.deliver_here(0, 1000)
+    world.settle()
+    world.edit_here(0, Edit("label"))
+    world.edit_here(0, Edit("share", 3, 2))
+    world.quiet()
+    client = world.clients[0]
+    assert {name.partition(").")[2] for name in client.named} == {"label changed", "children changed"}

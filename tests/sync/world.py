@@ -439,6 +439,9 @@ class World:
                     model.on_change("value", partial(self._clamp, model))
                 case Button():
                     model.on_event(ButtonClick, partial(self._clicked, model))
+                    document.callbacks.subscribe(
+                        ButtonClick.event_name, model
+                    )  # Bokeh 3.9 only does so when it comes in
 
     def _received(self, data: dict[str, str]) -> None:
         self.applied["note", data["text"]] += 1
