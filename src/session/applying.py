@@ -341,7 +341,10 @@ class Applier:
         return unclear
 
     def _report(self, error: BaseException, changes: tuple[str, ...]) -> None:
-        text = f"applying a change from the server failed ({'; '.join(changes)}): {type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"
+        if isinstance(error, ApplyError):  # of another change, which arrived in it: its text would grow with each
+            what = "a call that a handler made raised the ApplyError that is the cause of this one"
+        text = f"applying a change from the server failed ({'; '.join(changes)}): {what}"
         if "can't resolve type" in str(error):
             text += ". Import the module that defines it, and pull."
         trouble = ApplyError(text, changes=changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections import deque
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 _MANY = 1000  # things that may wait before a change looks whether they are answers
 _LOOK_AGAIN = 1.0  # seconds; Ctrl-C may keep a thread from waking the others
+_DEEP = 0.6  # of the recursion limit: what a handler does, and what arrives in its calls, has the rest
 _FOR_EVER = threading.TIMEOUT_MAX / 2  # seconds; the callbacks of a document may be due as late
 
 
@@ -69,7 +71,12 @@ class ThreadRunner:
         return self._arrived - self._handled
 
     def check(self) -> None:
-        """Allow any thread."""
+        """Allow any thread, and calls in handlers; but not so many within each other that Python would end them."""
+        if self.is_handling and _depth() > _DEEP * sys.getrecursionlimit():
+            raise UsageError(
+                "too many calls of this session are under way within each other: a handler has made one, in which the "
+                "next change arrived, whose handler made one, and so on. Make the call when the handler has returned."
+            )
 
     async def perform(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the portal's loop, and block until it is done."""
@@ -231,6 +238,15 @@ class ThreadRunner:
         if rest is not None:
             _run_here(rest)
         return True
+
+
+def _depth() -> int:
+    """Count the calls of Python functions that this one is inside of."""
+    depth = 0
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def _size(inbound: Inbound) -> int:

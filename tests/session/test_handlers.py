@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from bokehwire import ApplyError
+from bokehwire import ApplyError, UsageError
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
@@ -100,3 +100,33 @@ def test_a_handler_that_sets_the_property_it_is_told_about(server: LiveServer, f
         assert await face.edit(server, session, lambda there: model(there, "slider").value, "/slider") == 5
 
     face.play(scenario)
+
+
+def test_calls_in_handlers_do_not_nest_without_end(server: LiveServer, blocking: Face) -> None:
+    """In each, the next change arrives, whose handler makes a call. All changes arrive, and the errors are short."""
+
+    def change_often(there: Any) -> None:
+        for value in range(200):
+            model(there, "div").text = str(value)
+
+    async def scenario(face: Face) -> None:
+        troubles: list[Exception] = []
+        session = await face.pull(url=server.url("/slider"), reply_timeout=DEADLINE, on_error=troubles.append)
+        div = model(session.document, "div")
+        seen: list[object] = []
+
+        def handler(attr: str, old: object, new: object) -> None:
+            seen.append(new)
+            session.force_roundtrip()
+
+        div.on_change("text", handler)
+        await face.edit(server, session, change_often, "/slider")
+        await do(session.wait_for(lambda: div.text == "199", DEADLINE))
+        with pytest.raises(ApplyError):
+            await do(session.force_roundtrip())
+        assert (seen, div.text) == ([str(value) for value in range(200)], "199")
+        assert any(isinstance(trouble.__cause__, UsageError) for trouble in troubles)
+        assert not any(isinstance(trouble.__cause__, RecursionError) for trouble in troubles)
+        assert all(len(str(trouble)) < 500 for trouble in troubles)
+
+    blocking.play(scenario)

@@ -51,7 +51,8 @@ def test_a_change_is_to_blame_where_the_one_behind_it_is_not(applied: bool) -> N
     order: list[Any] = []
     judge, _ = judge_with(order)
     first, second = change("first"), change("second")
-    evidence = Mock(document=Document(), counts=Mock(return_value=Told(frozenset({1}))))
+    told = Mock(return_value=Told(frozenset({1})))
+    evidence = Mock(document=Document(), counts=told, is_implied=Mock(return_value=False))
     judge.judge((first, second), Error("s", "e", "r", "refused"), evidence, (1, 1))
     order.clear()
     judge.settled(second, applied=applied)

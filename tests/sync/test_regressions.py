@@ -746,3 +746,12 @@ def test_a_change_that_is_dropped_after_a_pull_is_named(make_world: MakeWorld) -
     world.quiet()
     client = world.clients[0]
     assert {name.partition(").")[2] for name in client.named} == {"label changed", "children changed"}
+
+
+def test_a_refused_change_of_a_model_that_was_just_made_is_named(make_world: MakeWorld) -> None:
+    """Written out with another value, so that the server's value is a sign that the change was applied."""
+    world = make_world()
+    world.edit_here(0, Edit("add_root", 1, 3))
+    world.edit_here(0, Edit("poison", 1, 3))
+    world.quiet()
+    assert [name.partition(").")[2] for name in world.clients[0].named] == ["text changed"]

@@ -58,6 +58,7 @@ class Client:
         self.known: dict[str, Model] = {}
         self.heard: Counter[str] = Counter()
         self.has_pushed = False
+        self.may_have_pushed_later = False  # than it was told to, since another call had to end first
         self.may_overwrite_itself = False  # with what a pull had brought before its own changes were applied
         self._pulled = False  # again
         self._is_inside = False  # a change of which the session has not been told
@@ -141,6 +142,7 @@ class Client:
             await self.session.push(self.document)
 
         self.has_pushed = True
+        self.may_have_pushed_later |= self.is_busy
         self.may_overwrite_itself = self._pulled
         self.call(push())
 
@@ -380,6 +382,9 @@ class World:
         if self._server_held or self.peer.hides_removals_from(client.link):
             return  # when it lets go, it combines changes; and what refers to a model it has hidden it drops
         unapplied = [written for written in client.side.written if not self.applied[written.what, written.value]]
+        if client.may_have_pushed_later:  # by when values had been replaced, which the push does not have
+            replaced = {(written.model, written.what): written for written in client.side.written}
+            unapplied = [written for written in unapplied if written is replaced[written.model, written.what]]
         # Whether the server took a model away before or after it applied a change of it, nobody can tell.
         unclear = Counter(
             written.name
