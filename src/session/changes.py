@@ -29,6 +29,7 @@ __all__ = [
     "ROOTS",
     "TITLE",
     "classify",
+    "has_become",
     "is_about_roots",
     "key_of_wire_event",
     "made_by",
@@ -93,7 +94,7 @@ def classify(event: DocumentPatchedEvent) -> Change:
     kind = _KINDS.get(type(event))
     if kind is None:  # of a later Bokeh
         return Change((type(event).__name__,), None, False, True)
-    becomes = type(event) is ColumnsStreamedEvent and _has_become(event)
+    becomes = type(event) is ColumnsStreamedEvent and has_become(event)
     return Change(kind.name(event), kind.key(event), kind.replaces, kind.alone, becomes)
 
 
@@ -102,8 +103,14 @@ def _property_change(kind: str, identity: str, attr: str) -> Change:
     return Change(("{}(id={!r}).{} changed", kind, identity, attr), (identity, attr), replaces=True, alone=False)
 
 
-def _has_become(event: ColumnsStreamedEvent) -> bool:
-    """Say whether streamed rows have become a column, as Bokeh 3.10 and newer let them where it was an empty array."""
+def has_become(event: ColumnsStreamedEvent) -> bool:
+    """Say whether streamed rows have become a column, as Bokeh 3.10 and newer let them where it was an empty array.
+
+    They have what was streamed since, too, as long as it is a list.
+
+    Args:
+        event: The change.
+    """
     columns = getattr(event.model, event.attr)
     return any(columns.get(name) is rows for name, rows in event.data.items())
 

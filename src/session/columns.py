@@ -28,6 +28,7 @@ from bokeh.document.events import (
 )
 from bokeh.models.sources import ColumnarDataSource
 
+from .changes import has_become
 from .encoding import encode_columns
 from .holding import is_held_change, is_letting_go
 from .identity import defined_ids
@@ -63,11 +64,13 @@ class SentColumns:
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], Encoded] = {}  # of what is let go together
         self._had: WeakSet[DocumentChangedEvent] = WeakSet()
+        self._streamed: dict[tuple[str, str], ColumnsStreamedEvent] = {}  # last, since anything arrived
         self._touched: set[tuple[str, str]] = set()  # columns that a handler has changed while held changes were let go
 
     def forget(self) -> None:
         """Forget the columns: what was let go together has been taken up."""
         self._sent.clear()
+        self._streamed.clear()
         self._touched.clear()
 
     def note(self, event: DocumentPatchedEvent, encoded: Encoded) -> None:
@@ -79,7 +82,9 @@ class SentColumns:
         """
         if isinstance(event, _COLUMN_CHANGES) and is_letting_go(event.document) and not is_held_change(event.document):
             self._touched.add((str(event.model.id), event.attr))
-        if isinstance(event, ColumnDataChangedEvent):
+        if isinstance(event, ColumnsStreamedEvent):
+            self._streamed[str(event.model.id), event.attr] = event
+        elif isinstance(event, ColumnDataChangedEvent):
             if is_letting_go(event.document):
                 self._sent[str(event.model.id), event.attr] = encoded
             else:
@@ -128,7 +133,11 @@ class SentColumns:
             return False
         if self._touched and (str(event.model.id), event.attr) in self._touched and is_held_change(event.document):
             return True
-        return _are_the_column(event) or (not is_letting_go(event.document) and not _are_there(event))
+        letting_go = is_letting_go(event.document)
+        if isinstance(event, ColumnsStreamedEvent) and has_become(event):
+            latest = self._streamed.get((str(event.model.id), event.attr))
+            return letting_go or (latest not in (None, event) and _are_there(latest))
+        return not letting_go and not _are_there(event)
 
 
 def _may_bring_models(event: DocumentPatchedEvent) -> bool:
@@ -155,14 +164,6 @@ def complete_sent(event: DocumentPatchedEvent) -> DocumentPatchedEvent:
     if isinstance(event, ColumnsStreamedEvent):
         return _as_appended(event)
     return event
-
-
-def _are_the_column(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:
-    """Say whether rows are a column, and not a part of it, so that they grow with it."""
-    columns: Any = getattr(event.model, event.attr)
-    return isinstance(event, ColumnsStreamedEvent) and any(
-        columns.get(name) is rows for name, rows in event.data.items()
-    )
 
 
 def _are_there(event: ColumnsStreamedEvent | ColumnsPatchedEvent) -> bool:

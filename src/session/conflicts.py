@@ -15,7 +15,7 @@ from enum import Enum
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from .changes import ROOTS
+from .changes import ROOTS, replaced_on_the_wire
 from .requests import Before, Group, Key, Request
 from .wire_objects import decoded
 
@@ -164,13 +164,13 @@ class Conflicts:
         return tuple(self._unanswered.get(key, ()))
 
     def value_under_way(self, key: Key | None) -> Before | None:
-        """Give what the last unanswered change of a property makes of it, None where that is not told by itself."""
+        """Give what the last unanswered change of a property makes of it, None where that is not told by itself.
+
+        Args:
+            key: The property.
+        """
         ours = self.unanswered(key) if key is not None else ()
-        if not ours or not ours[-1].replaces:
-            return None
-        event = decoded(ours[-1].content)
-        (value,) = (event[name] for name in ("title", "new", "data") if name in event)
-        return Before(value, ours[-1].buffers)
+        return replaced_on_the_wire(decoded(ours[-1].content), ours[-1].buffers) if ours else None
 
     @property
     def coming_back(self) -> frozenset[str]:

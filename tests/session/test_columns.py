@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_rows_are_sent_as_rows(column: Any, rows: Any, rollover: int | None) -> 
     script.answer(Ok("s", "r"))
     script.source.data = {"x": column}
     for _ in range(3):
-        script.source.stream({"x": rows}, rollover)
+        script.source.stream({"x": copy(rows)}, rollover)
     assert kinds(script) == ["ColumnDataChanged", *["ColumnsStreamed"] * 3]
     assert not script.engine._conflicts.has_doubts
 
@@ -121,3 +122,31 @@ def test_rows_of_a_column_that_is_gone_by_the_time_they_are_told_of() -> None:
     script.source.stream({"x": [1], "y": [1]})
     assert kinds(script) == ["ModelChanged", "ColumnDataChanged"]
     assert json.loads(bytes(script.posted[-1].content))["data"] == {"type": "map", "entries": [["x", [0, 1]]]}
+
+
+def test_rows_that_are_the_column_and_have_what_a_handler_has_streamed() -> None:
+    """Of an empty array Bokeh makes the list of rows itself, which grows. All columns are sent, so none comes twice."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.source.data = {"x": np.array([])}
+
+    def follow_up(attr: str, old: object, new: Any) -> None:
+        if len(new["x"]) == 1:
+            script.source.stream({"x": [2]})
+
+    script.source.on_change("data", follow_up)
+    script.source.stream({"x": [1]})
+    assert kinds(script) == ["ColumnDataChanged", "ColumnsStreamed", "ColumnDataChanged"]
+    assert json.loads(bytes(script.posted[-1].content))["data"]["entries"] == [["x", [1, 2]]]
+
+
+def test_one_list_of_rows_that_is_streamed_to_an_empty_array_and_then_again() -> None:
+    """It is the column by then, which Bokeh extends by itself: four rows, of which the server has two."""
+    script = Scripted()
+    script.answer(Ok("s", "r"))
+    script.source.data = {"x": np.array([])}
+    rows = [1, 2]
+    script.source.stream({"x": rows})
+    script.source.stream({"x": rows})
+    assert kinds(script) == ["ColumnDataChanged", "ColumnsStreamed", "ColumnDataChanged"]
+    assert json.loads(bytes(script.posted[-1].content))["data"]["entries"] == [["x", [1, 2, 1, 2]]]
