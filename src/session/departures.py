@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .requests import Group, Request
 
-__all__ = ["Departures", "dangling", "may_remove", "refers_to_strangers"]
+__all__ = ["Departures", "dangling", "may_remove", "models_in", "refers_to_strangers"]
 
 _FEW = 100  # models of which it is not worth looking whether they can be forgotten
 _NEVER = sys.maxsize  # instead of the number of a change: it is not known of a model that it was taken out
@@ -197,7 +197,7 @@ class Departures:
             Whether it refers to any.
         """
         missing = self._missing
-        referred, _ = _models_in(decoded(request.content))
+        referred, _ = models_in([decoded(request.content)])
         found = {name: missing[name] for name in referred if name in missing and name not in returning}
         if found:
             request.missing = {**found, **(request.missing or {})}
@@ -321,7 +321,7 @@ def refers_to_strangers(document: Document, events: list[Any]) -> bool:
             case {"id": str(changed)} as reference if len(reference) == 1 and changed not in defined:
                 if cast(Any, changed) not in document.models:
                     return True
-        referred_here, defined_here = _models_in(event)
+        referred_here, defined_here = models_in([event])
         referred |= referred_here
         defined |= defined_here
     return any(cast(Any, name) not in document.models for name in referred - defined)
@@ -337,7 +337,7 @@ def dangling(requests: Sequence[Request], there: Container[str]) -> Group:
     defined: set[str] = set()
     dropped: list[Request] = []
     for request in requests:
-        referred_here, defined_here = _models_in(decoded(request.content))
+        referred_here, defined_here = models_in([decoded(request.content)])
         if any(name not in there and name not in defined for name in referred_here - defined_here):
             dropped.append(request)
         else:
@@ -345,17 +345,22 @@ def dangling(requests: Sequence[Request], there: Container[str]) -> Group:
     return tuple(dropped)
 
 
-def _models_in(event: Any) -> tuple[set[str], set[str]]:
-    """Give the ids of the models that a change refers to, and of those that it writes out. Columns hold none."""
+def models_in(events: Iterable[Any]) -> tuple[set[str], set[str]]:
+    """Give the ids of the models that changes refer to, and of those that they write out. Columns hold none.
+
+    Args:
+        events: Elements of a PATCH-DOC's "events".
+    """
     referred: set[str] = set()
     defined: set[str] = set()
-    for node in objects(event["model"] if event.get("kind") in COLUMN_EVENTS else event):
-        identity = node.get("id")
-        if isinstance(identity, str):
-            (referred if len(node) == 1 else defined).add(identity)
+    for event in events:
+        for node in objects(event["model"] if event.get("kind") in COLUMN_EVENTS else event):
+            identity = node.get("id")
+            if isinstance(identity, str):
+                (referred if len(node) == 1 else defined).add(identity)
     return referred, defined
 
 
 def _refers_to(request: Request, models: set[str]) -> bool:
-    referred, defined = _models_in(decoded(request.content))
+    referred, defined = models_in([decoded(request.content)])
     return not models.isdisjoint(referred | defined)

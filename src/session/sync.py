@@ -29,7 +29,7 @@ from .applying import Applier
 from .callbacks import CallbackSchedule
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
-from .departures import Departures, may_remove
+from .departures import Departures, may_remove, models_in
 from .echo import PushEcho
 from .errors import (
     ApplyError,
@@ -40,7 +40,7 @@ from .errors import (
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_letting_go, let_go
-from .identity import Acquaintance, defined_ids
+from .identity import Acquaintance
 from .judging import Judge
 from .outgoing import Outgoing
 from .recognition import Recognition
@@ -484,12 +484,12 @@ class SyncEngine:
             self._departures.found(document, snapshot.identities)
 
     def _note_what_is_lacking(self, document: Document, snapshot: Snapshot) -> None:
-        """Find the models that the server has no more, although they are here: what refers to one is dropped."""
+        """Find the models that the server has no more, although we have or refer to them: what does so is dropped."""
         unanswered = self._conflicts.all_unanswered()
-        written = defined_ids([decoded(request.content) for request in unanswered])
+        referred, written = models_in([decoded(request.content) for request in unanswered])
+        ours = referred | {str(model.id) for model in self._acquaintance.shared(document)}
         there = snapshot.identities
-        here = {str(model.id) for model in self._acquaintance.shared(document)} - written
-        lacking = {identity for identity in here if identity not in there}
+        lacking = {identity for identity in ours - written if identity not in there}
         if lacking:
             self._departures.may_be_missing(lacking, self._applier.handled)
             coming_back = self._conflicts.coming_back

@@ -755,3 +755,18 @@ def test_a_refused_change_of_a_model_that_was_just_made_is_named(make_world: Mak
     world.edit_here(0, Edit("poison", 1, 3))
     world.quiet()
     assert [name.partition(").")[2] for name in world.clients[0].named] == ["text changed"]
+
+
+def test_a_change_that_travels_with_one_about_a_model_that_is_nowhere_any_more(make_world: MakeWorld) -> None:
+    """The server had taken it out, a pull has taken it from the document here, and a program goes on placing it."""
+    world = make_world()
+    world.pull(0)
+    world.edit_here(0, Edit("share", 4, 3))
+    world.edit_there(Edit("drop", 1, 2))
+    world.deliver_here(0, 1000)
+    world.edit_here(0, Edit("share", 4, 3))
+    world.turn()
+    world.edit_here(0, Edit("title", 1, 1))
+    world.edit_here(0, Edit("share", 4, 3))
+    world.quiet()
+    assert world.peer.document.title == "a1"
