@@ -112,9 +112,14 @@ class Applier:
         if not isinstance(events, list):
             self._apply(document, message.content, message.buffers)
             return self._have_lost_a_place()
+        clear = is_clear(document)
+        if not clear:
+            self._holding.interrupted(document, number - 1)
         if self._departures.knows_of_any_missing:
             self._departures.came_back(frozenset[str]().union(*map(placed, events)))
-        self._pass_over(document, events, message.buffers, number)
+        # Of what is held for long, the program is to see what the server makes of what it adds to.
+        ours = frozenset() if clear else self._untold(document, replacing=is_held(document))
+        self._pass_over(document, events, message.buffers, number, ours)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
         replaced = self.replaced
@@ -136,9 +141,10 @@ class Applier:
             ask = True
         return self._have_lost_a_place() or ask
 
-    def _pass_over(self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int) -> None:
+    def _pass_over(
+        self, document: Document, events: list[Any], buffers: tuple[Buffer, ...], number: int, ours: frozenset[Key]
+    ) -> None:
         """Take those changes of the server out that a change of ours overwrites, or that are in doubt."""
-        ours = frozenset() if is_clear(document) else self._untold(document, replacing=True)
         if ours or not self._conflicts.is_idle:
             passed_over = [
                 event
@@ -358,10 +364,12 @@ class Applier:
 
     def _forget_departures(self, document: Document) -> bool:
         """Let go of what has left the document before all that is under way was made, and say whether that is all."""
-        nothing = not (self._conflicts.has_unanswered or is_held(document))
+        if not is_clear(document):
+            return False
+        nothing = not self._conflicts.has_unanswered
         if nothing:
             self._departures.forget()
-        elif self._departures.are_many and not is_held(document):
+        elif self._departures.are_many:
             self._departures.forget(self._conflicts.oldest_made_after())
         return nothing
 

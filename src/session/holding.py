@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .telling import calls
+from .telling import being_told, calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,11 +105,12 @@ def _letting_go(document: Document) -> FrameType | None:
 
 
 class Holding:
-    """What the server has changed since changes of ours are held back."""
+    """What the server has changed since changes of ours were made that are held back, or not told of yet."""
 
     def __init__(self) -> None:
         self._before: int | None = None
         self._keys: set[Key] = set()
+        self._told: WeakKeyDictionary[DocumentChangedEvent, int] = WeakKeyDictionary()
 
     def received(self, document: Document, keys: Iterable[Key | None], number: int) -> None:
         """Take note of a change from the server before it is applied.
@@ -119,7 +120,7 @@ class Holding:
             keys: What it changes.
             number: How many changes from the server had been handled before it.
         """
-        if not is_held(document):
+        if not is_held(document) and not (self._before is not None and is_letting_go(document)):
             self._before = None
             self._keys.clear()
             return
@@ -127,13 +128,27 @@ class Holding:
             self._before = number
         self._keys.update(key for key in keys if key is not None)
 
-    def made_after(self, handled: int) -> int:
+    def interrupted(self, document: Document, number: int) -> None:
+        """Take note that a change from the server comes up in a call that a handler makes of a change of ours.
+
+        Args:
+            document: The document.
+            number: How many changes from the server had been handled before it.
+        """
+        for event in being_told(document):
+            self._told.setdefault(event, number)
+        if self._before is None and is_letting_go(document):
+            self._before = number
+
+    def made_after(self, handled: int, event: DocumentChangedEvent) -> int:
         """Say how many changes from the server had been handled at the latest when a change of ours was made.
 
         Args:
             handled: How many have been handled now, when it is sent.
+            event: The change.
         """
-        return handled if self._before is None else self._before
+        made_after = handled if self._before is None else self._before
+        return min(made_after, self._told.get(event, made_after))
 
     def concerns(self, key: Key | None) -> bool:
         """Say whether the server may have changed a property after a change of ours to it that was held until now."""

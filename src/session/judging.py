@@ -57,11 +57,11 @@ class Judge:
             found: How many of them it has applied for certain, and how many at the most.
         """
         certain, most = found
-        done, rest = requests[:most], requests[most:]
+        done, unsure, rest = requests[:most], requests[certain:most], requests[most:]
         troubles: list[Exception] = []
         gone: Group = ()
         if not isinstance(reply, Error):
-            unclear = evidence.unclear(requests[certain:most])
+            unclear = evidence.unclear(unsure)
             if unclear:
                 troubles.append(undecided(unclear, reply))
             gone = evidence.dangling(rest) or (rest if len(rest) == 1 else ())
@@ -79,10 +79,10 @@ class Judge:
             # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
             self._blamed[rest[0]] = (done[-1], reply)
         self._conflicts.doubt_everything()
-        self._conclude_and_tell(requests, (*done, *gone), reply, *troubles)
+        self._conclude_and_tell(requests, (*done, *gone), reply, *troubles, unsure=(*unsure, *gone))
 
     def judge_overwritten(self, requests: Group, reply: Reply) -> None:
-        """Let go of changes that a push of ours followed before the server had answered them: it has what they made.
+        """Let go of changes that were refused, and that a push which has them has followed since.
 
         Which of them the server had applied before, its document does not tell any more.
 
@@ -91,8 +91,7 @@ class Judge:
             reply: The server's answer to it.
         """
         self._conflicts.doubt_everything()
-        troubles = [undecided(requests, reply)] if isinstance(reply, Error) else []
-        self._conclude_and_tell(requests, requests, reply, *troubles)
+        self._conclude_and_tell(requests, requests, reply, undecided(requests, reply))
 
     def judge_lost(self, requests: Group, found: tuple[int, int]) -> None:
         """Send again what has not reached the server before the connection was lost, and name what may have.
@@ -138,25 +137,29 @@ class Judge:
             request.settle()
         self._on_trouble(in_doubt(messages))
 
-    def _conclude_and_tell(self, requests: Group, done: Group, reply: Reply | None, *troubles: Exception) -> None:
+    def _conclude_and_tell(
+        self, requests: Group, done: Group, reply: Reply | None, *troubles: Exception, unsure: Group = ()
+    ) -> None:
         try:
-            self.conclude(requests, done, reply)
+            self.conclude(requests, done, reply, unsure)
         finally:
             # Whoever is told may make a call, for which the sending must have gone on.
             for trouble in troubles:
                 self._on_trouble(trouble)
 
-    def conclude(self, requests: Group, done: Group, reply: Reply | None) -> None:
+    def conclude(self, requests: Group, done: Group, reply: Reply | None, unsure: Group = ()) -> None:
         """Settle some changes, and send the others again.
 
         Args:
             requests: All that were in doubt.
             done: Those of them which are not sent again.
             reply: The server's answer to them, None if there was none.
+            unsure: Those that it has dropped, or may have: that tells nothing of others that were in doubt with them.
         """
+        troubles: list[Exception] = []
         for request in done:
             self._conflicts.answered(request)
-            self.settled(request, applied=True)
+            troubles += self.settled(request, applied=None if request in unsure else True)
             request.settle(reply=reply)
         rest = tuple(request for request in requests if not request.done)
         some_are_done = len(rest) < len(requests)
@@ -166,17 +169,24 @@ class Judge:
         else:
             groups = _split(rest, after_some=some_are_done)
         self._resume(groups, requests, self.losses)
+        for trouble in troubles:
+            self._on_trouble(trouble)
 
-    def settled(self, request: Request, *, applied: bool) -> None:
+    def settled(self, request: Request, *, applied: bool | None) -> list[Exception]:
         """Note the outcome of a request. One of two changes has failed where it is known that the second has not.
 
         Args:
             request: The request.
-            applied: Whether the server has done what it asks.
+            applied: Whether the server has done what it asks, or refused it; None where it may have dropped it.
+
+        Returns:
+            What is to be told by it of the first one.
         """
         blamed = self._blamed.pop(request, None)
-        if blamed is not None and applied:
-            self._on_trouble(raised_after(*blamed))
+        if blamed is None or applied is False:
+            return []
+        first, reply = blamed
+        return [raised_after(first, reply) if applied else undecided((first, request), reply)]
 
     def clear(self) -> None:
         """Forget everything: the connection has ended."""

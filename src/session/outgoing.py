@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakSet
 
 from bokeh.core.serialization import SerializationError
 from bokeh.document.events import (
@@ -35,7 +36,7 @@ from .late import LateChanges
 from .plain import PLAIN
 from .pushed import Pushed
 from .requests import Ask, Before, Request
-from .telling import being_told
+from .telling import being_told, told_here
 from .threads import Threads, is_overtaken, is_undone, present
 from .watching import unwatch, watch
 
@@ -65,7 +66,7 @@ class Outgoing:
         post: Sends a request in its turn; must not wait and must not call back.
         schedule: Takes up the document's periodic, timeout and next-tick callbacks.
         on_trouble: Told of every error that the change itself does not raise.
-        made_after: Says up to which change of the server's one that is made now knows what the server has.
+        made_after: Says up to which change of the server's one of ours knows what the server has.
         is_part_of_pull: Says whether a change is one that a pull makes.
         reread: Asks the server for what has come into doubt.
         acquaintance: Knows which models the server has.
@@ -81,7 +82,7 @@ class Outgoing:
         post: Callable[[Request], None],
         schedule: CallbackSchedule,
         on_trouble: Callable[[Exception], None],
-        made_after: Callable[[], int],
+        made_after: Callable[[DocumentPatchedEvent], int],
         is_part_of_pull: Callable[[DocumentPatchedEvent], bool],
         reread: Callable[[], None],
         acquaintance: Acquaintance,
@@ -108,6 +109,7 @@ class Outgoing:
         self._threads = Threads()
         self._pushed = Pushed()
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
+        self._early: WeakSet[DocumentChangedEvent] = WeakSet()  # sent before a document has told of them
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     def follow(self, document: Document) -> None:
@@ -165,6 +167,22 @@ class Outgoing:
         """
         return self._threads.written(lambda: self._write(document))
 
+    def tell_early(self, document: Document) -> None:
+        """Send what this thread has made and the document has not told of yet: a pull in a handler is to replace it.
+
+        Args:
+            document: The document.
+
+        Raises:
+            DuplicateModelId: Two models have the same id.
+            SerializationError: Something in it cannot be written as JSON.
+        """
+        told, behind = told_here(document), [*held_behind(document)]
+        for event in [*told[:1], *behind, *told[1:]]:  # as they were made
+            if isinstance(event, DocumentPatchedEvent) and event not in self._early:
+                self._document_patched(event)
+                self._early.add(event)
+
     def forget_columns(self) -> None:
         """Take note that something arrived: what was sent before is no longer the last that happened."""
         self._sent_columns.forget()
@@ -210,7 +228,7 @@ class Outgoing:
         is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
         if is_pushed or setter is self._applier or self._is_part_of_pull(event):
             return
-        if self._acquaintance.has_written(event) or self._sent_columns.include(event):
+        if event in self._early or self._acquaintance.has_written(event) or self._sent_columns.include(event):
             return
         if self._late is not None:
             self._late.add(event)
@@ -280,7 +298,7 @@ class Outgoing:
         if may_place(told) or isinstance(event, RootRemovedEvent):
             self._note_what_leaves(told)
         change, implied, encoded = self._encode(event, is_as_told=event is told)
-        made_after = self._made_after()
+        made_after = self._made_after(told)
         if before is None and event is told:
             before = replaced(event)
         if before is not None and made_after < 0:  # a pull may have overwritten here what the server is to have by then

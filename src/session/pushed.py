@@ -13,6 +13,7 @@ from weakref import WeakSet
 from bokeh.document.events import ColumnsStreamedEvent, RootAddedEvent, RootRemovedEvent
 from bokeh.models.sources import ColumnDataSource
 
+from .holding import held_behind
 from .telling import being_told
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Pushed:
         }
         same = (roots, lengths) == (self._roots, self._lengths)
         self._roots, self._lengths = roots, lengths
-        self._had = WeakSet(being_told(document))
+        self._had = WeakSet([*being_told(document), *held_behind(document)])
         return same
 
     def has(self, event: DocumentPatchedEvent) -> bool:

@@ -211,6 +211,8 @@ class SyncEngine:
                 self._replace(reply)
 
         request.on_answer = replace
+        if self._followed is not None:
+            self._outgoing.tell_early(self._followed)
         self._post(request)
         return request
 
@@ -354,11 +356,11 @@ class SyncEngine:
             self._outgoing.follow(document)
             self._schedule.replace(document.session_callbacks)
 
-    def _made_after(self) -> int:
-        """Say up to which change of the server's one that is made here now knows what the server has; -1 for none."""
+    def _made_after(self, event: DocumentPatchedEvent) -> int:
+        """Say up to which change of the server's one that is made here knows what the server has; -1 for none."""
         if self._was_overwritten():
             return -1
-        made_after = self._holding.made_after(self._applier.seen)
+        made_after = self._holding.made_after(self._applier.seen, event)
         return made_after if self._comeback.untold is None else min(made_after, self._comeback.untold - 1)
 
     def _was_overwritten(self) -> bool:
@@ -502,18 +504,20 @@ class SyncEngine:
         if any(requests == asked for asked, _ in self._investigations.values()):
             return  # an interruption has come between, and this is the second time
         refused = isinstance(reply, Error)
-        if not refused and not self._departures.concern(requests):
+        behind = [push for push in self._echoes if push.sent_after is not None]
+        if not refused and not behind and not self._departures.concern(requests):
             self._judge.conclude(requests, requests, reply)
             return
-        if any(push.sent_after is not None for push in self._echoes):
-            self._judge.judge_overwritten(requests, reply)
-            return
+        has_all = not self._was_overwritten()  # and so have the pushes, once they are applied
         request = Request(Ask.PULL, urgent=True)
 
         def judge(answer: Reply) -> None:
             document = self._followed
             if document is None or not isinstance(answer, PullDocReply):
                 raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
+            if refused and has_all and any(push.done and push.error is None for push in behind):
+                self._judge.judge_overwritten(requests, reply)
+                return
             snapshot = Snapshot(answer.content)
             self._departures.doom(document, snapshot.identities)
             self._note_what_is_there(document, snapshot)
@@ -538,7 +542,7 @@ class SyncEngine:
         self._conflicts.answered(request)
         recovering = self._comeback.has_asked(request)
         overtaken = self._comeback.has_overtaken(request)
-        self._judge.settled(request, applied=reply is not None and not isinstance(reply, Error))
+        troubles = self._judge.settled(request, applied=None if reply is None else not isinstance(reply, Error))
         if isinstance(reply, Error):
             error = refusal(request, reply)
             if request.ask is Ask.PATCH and self._followed is not None:
@@ -568,6 +572,8 @@ class SyncEngine:
         if error is not None and request.ask is Ask.PUSH and self._document is None:
             self.detach()
         request.settle(reply=reply, error=error)
+        for trouble in troubles:
+            self._on_trouble(trouble)
         for push in self._comeback.stood_for(request):
             self._settle(push, reply, error)
         asked_by_engine = doubts is not None or investigated is not None or recovering

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentChangedEvent
 
-__all__ = ["being_told", "calls"]
+__all__ = ["being_told", "calls", "told_here"]
 
 
 def calls(document: Document) -> Iterator[FrameType]:
@@ -36,6 +36,16 @@ def calls(document: Document) -> Iterator[FrameType]:
         if frame.f_code in codes and frame.f_locals.get("self") is manager:
             yield frame
         frame = frame.f_back
+
+
+def told_here(document: Document) -> list[DocumentChangedEvent]:
+    """Find the changes that this thread has made and of which not all have heard yet, as they were made.
+
+    Args:
+        document: The document.
+    """
+    telling = type(document.callbacks).trigger_on_change.__code__
+    return [call.f_locals["event"] for call in calls(document) if call.f_code is telling][::-1]
 
 
 def being_told(document: Document) -> list[DocumentChangedEvent]:

@@ -55,8 +55,7 @@ def test_a_change_is_to_blame_where_the_one_behind_it_is_not(applied: bool) -> N
     evidence = Mock(document=Document(), counts=told, is_implied=Mock(return_value=False))
     judge.judge((first, second), Error("s", "e", "r", "refused"), evidence, (1, 1))
     order.clear()
-    judge.settled(second, applied=applied)
-    assert order == ([PatchRejected] if applied else [])
+    assert [type(error) for error in judge.settled(second, applied=applied)] == ([PatchRejected] if applied else [])
 
 
 @pytest.mark.parametrize("wrote_out", [True, False])

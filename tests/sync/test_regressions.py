@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 import pytest
+from bokeh.document.events import RootRemovedEvent
 from bokeh.events import ButtonClick
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Button, Div
 
-from bokehwire import UsageError
+from bokehwire import RequestRefused, UsageError
 
 from .edits import Edit
 from .world import World
@@ -770,3 +771,79 @@ def test_a_change_that_travels_with_one_about_a_model_that_is_nowhere_any_more(m
     world.edit_here(0, Edit("share", 4, 3))
     world.quiet()
     assert world.peer.document.title == "a1"
+
+
+def test_a_refused_push_does_not_have_what_was_dropped_before_it(make_world: MakeWorld) -> None:
+    """Of a message that was dropped with an OK, the other changes are sent again, whatever was pushed behind it."""
+    world = make_world()
+    document, armed = world.clients[0].document, [True]
+    box = cast(Any, document.roots[0])
+    _, button, victim = box.children
+
+    def refuse(event: Any) -> None:
+        if isinstance(event, RootRemovedEvent) and armed:
+            armed.clear()
+            raise ValueError("not pushed")
+
+    world.peer.document.on_change(refuse)
+    button.label = "first"
+    world.settle()
+    document.title, victim.name = "mine", "named"  # in one message, behind the first
+    world.deliver_there(0, 1000)
+    world.deliver_here(0, 1000)
+    world.settle()
+    world.peer.edit(lambda there: setattr(there.models[box.id], "children", [*cast(Any, there.roots[0]).children][:2]))
+    world.clients[0].call(world.clients[0].session.push(document))
+    world.drain()
+    assert (world.peer.document.title, document.title) == ("mine", "mine")
+    assert [type(error) for error in world.clients[0].errors] == [RequestRefused]
+    world.clients[0].errors.clear()
+
+
+def test_a_push_has_not_what_a_pull_had_overwritten_before_it_was_written(make_world: MakeWorld) -> None:
+    world = make_world()
+    document = world.clients[0].document
+    box = cast(Any, document.roots[0])
+    _, button, victim = box.children
+    button.label = "first"
+    world.settle()
+    world.deliver_there(0, 1000)
+    world.pull(0)
+    world.settle()
+    world.deliver_there(0, 1000)
+    document.title, victim.name = "mine", "named"  # before the answer to the pull is looked at
+    world.deliver_here(0, 1000)
+    world.settle()
+    world.peer.edit(lambda there: setattr(there.models[box.id], "children", [*cast(Any, there.roots[0]).children][:2]))
+    world.deliver_here(0, 1000)
+    world.settle()
+    world.push(0)
+    world.quiet()
+    assert (world.peer.document.title, document.title) == ("mine", "mine")
+
+
+def test_a_change_that_may_have_been_dropped_is_no_sign_that_another_one_has_failed(make_world: MakeWorld) -> None:
+    world = make_world()
+    document = world.clients[0].document
+    _, button, div = cast(Any, document.roots[0]).children
+    there = cast(Any, world.peer.document.models[div.id])
+
+    def veto(attr: str, old: str, new: str) -> None:
+        if new == "bad":
+            there.text = old
+            raise ValueError("not this text")
+
+    there.on_change("text", veto)
+    button.label = "first"
+    world.settle()
+    document.title, div.text = "innocent", "bad"  # in one message, behind the first
+    for _ in range(3):  # it is refused, the document is asked for, and the text is sent again
+        world.deliver_there(0, 1000)
+        world.deliver_here(0, 1000)
+        world.settle()
+    parent = cast(Any, world.peer.document.roots[0])
+    world.peer.edit(lambda there: setattr(parent, "children", parent.children[:2]))
+    world.drain()
+    (rejection,) = world.clients[0].rejections
+    assert "cannot be told" in str(rejection)
+    assert [name.rpartition(".")[2] for name in rejection.changes] == ["title changed to 'innocent'", "text changed"]
