@@ -167,8 +167,11 @@ class Channel:
         if self._ended is not None or self._loop.is_closed():
             return describe_too_late(self._options.url, request)
         policy = self._policy
-        waits = not self.is_open or (self._outage is not None and self._outbox.is_held)
-        if policy is not None and waits and request.ask is Ask.PATCH:
+        if (
+            policy is not None
+            and request.ask is Ask.PATCH
+            and (not self.is_open or (self._outage is not None and self._outbox.is_held))
+        ):
             size = self._kept + request.size
             if size > policy.max_pending:
                 return describe_full(self._options.url, request, size, policy)

@@ -133,11 +133,10 @@ class SentColumns:
             return False
         if self._touched and (str(event.model.id), event.attr) in self._touched and is_held_change(event.document):
             return True
-        letting_go = is_letting_go(event.document)
         if isinstance(event, ColumnsStreamedEvent) and has_become(event):
             latest = self._streamed.get((str(event.model.id), event.attr))
-            return letting_go or (latest not in (None, event) and _are_there(latest))
-        return not letting_go and not _are_there(event)
+            return is_letting_go(event.document) or (latest not in (None, event) and _are_there(latest))
+        return not _are_there(event) and not is_letting_go(event.document)
 
 
 def _may_bring_models(event: DocumentPatchedEvent) -> bool:

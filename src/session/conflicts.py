@@ -119,13 +119,13 @@ class Conflicts:
             request: The request that carries it.
         """
         with self._lock:
-            key = request.key
+            change = request.change
+            key, replaces = (None, False) if change is None else (change.key, change.replaces)
             self._made += 1
             if key is not None:
                 self._unanswered.setdefault(key, {})[request] = self._made
-            if key is not None and request.replaces:
-                self._doubts.discard(key)  # whatever the server has, this will take its place
-            if key is not None:
+                if replaces:
+                    self._doubts.discard(key)  # whatever the server has, this will take its place
                 thread = threading.get_ident()
                 if self._threads.setdefault(key, thread) != thread:
                     # The other thread may have made its change later, and told of it before.
@@ -133,30 +133,31 @@ class Conflicts:
                     self._threads[key] = thread
             if key in self._postponed:
                 self._postponed.discard(key)
-                if not request.replaces:
+                if not replaces:
                     self._doubts.add(key)
             if request.returns:
                 self._bringing_back.add(request)
 
-    @_locked
     def answered(self, request: Request) -> None:
         """Let go of a change that the server has applied, or rejected, or will never see.
 
         Args:
             request: The request that carried it.
         """
-        for answered in self._collecting:
-            answered.add(request.key)
         key = request.key
-        self._bringing_back.discard(request)
-        if key is not None:
+        with self._lock:
+            for answered in self._collecting:
+                answered.add(key)
+            self._bringing_back.discard(request)
+            if key is None:
+                return
             self._contested.discard(key)
-        requests = self._unanswered.get(key) if key is not None else None
-        if requests is not None and key is not None:
-            requests.pop(request, None)
-            if not requests:
-                del self._unanswered[key]
-                self._threads.pop(key, None)
+            requests = self._unanswered.get(key)
+            if requests is not None:
+                requests.pop(request, None)
+                if not requests:
+                    del self._unanswered[key]
+                    self._threads.pop(key, None)
 
     @_locked
     def unanswered(self, key: Key) -> Group:

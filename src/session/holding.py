@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from .telling import being_told, calls
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from .requests import Key
 
-__all__ = ["Holding", "held_behind", "is_held", "is_held_change", "is_letting_go", "let_go"]
+__all__ = ["Holding", "begin", "held_behind", "is_held", "is_held_change", "is_letting_go", "let_go", "letting_go"]
 
 
+_calls: set[object] = set()
+"""One thing for each call of `unhold` that is under way. Where there is none, no stack need be looked at."""
 _places: WeakKeyDictionary[Document, int] = WeakKeyDictionary()  # of the changes that were let go last
 
 
@@ -51,6 +53,31 @@ def let_go(document: Document) -> Iterator[None]:
     finally:
         if policy is not None:
             document.hold(policy)
+
+
+@contextmanager
+def letting_go() -> Iterator[None]:
+    """Take note of a call of `unhold` while it goes on, whichever document's it is."""
+    call = object()
+    _calls.add(call)
+    try:
+        yield
+    finally:
+        _calls.discard(call)
+
+
+def begin(document: Document) -> None:
+    """Take up a document which may just let go of its changes: a handler of one may have opened the session.
+
+    Args:
+        document: The document, whose calls of `unhold` will be noted from now on.
+    """
+    call = object()
+    _calls.add(call)
+    if _letting_go(document) is None:
+        _calls.discard(call)
+    else:
+        finalize(document, _calls.discard, call)
 
 
 def is_letting_go(document: Document) -> bool:
@@ -100,6 +127,8 @@ def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
 
 
 def _letting_go(document: Document) -> FrameType | None:
+    if not _calls:
+        return None
     letting_go = type(document.callbacks).unhold.__code__
     return next((call for call in calls(document) if call.f_code is letting_go), None)
 
@@ -110,6 +139,7 @@ class Holding:
     def __init__(self) -> None:
         self._before: int | None = None
         self._keys: set[Key] = set()
+        self._interrupted = False  # whether any of these has been, of which was not told yet
         self._told: WeakKeyDictionary[DocumentChangedEvent, int] = WeakKeyDictionary()
 
     def received(self, document: Document, keys: Iterable[Key | None], number: int) -> None:
@@ -123,6 +153,7 @@ class Holding:
         if not is_held(document) and not (self._before is not None and is_letting_go(document)):
             self._before = None
             self._keys.clear()
+            self._interrupted = self._interrupted and bool(self._told)
             return
         if self._before is None:
             self._before = number
@@ -135,6 +166,7 @@ class Holding:
             document: The document.
             number: How many changes from the server had been handled before it.
         """
+        self._interrupted = True
         for event in being_told(document):
             self._told.setdefault(event, number)
         if self._before is None and is_letting_go(document):
@@ -148,7 +180,7 @@ class Holding:
             event: The change.
         """
         made_after = handled if self._before is None else self._before
-        return min(made_after, self._told.get(event, made_after))
+        return min(made_after, self._told.get(event, made_after)) if self._interrupted else made_after
 
     def concerns(self, key: Key | None) -> bool:
         """Say whether the server may have changed a property after a change of ours to it that was held until now."""

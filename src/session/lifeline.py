@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
-from weakref import WeakMethod
+from weakref import ref
 
 from .channel import Channel
 from .endings import some_of
@@ -18,6 +18,18 @@ __all__ = ["Lifeline", "weakly"]
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
+
+_forks = 0
+"""How many forks this process is away from the first. Each change asks, and os.getpid is a system call."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Lifeline:
@@ -35,14 +47,14 @@ class Lifeline:
     def __init__(self, session_id: str, engine: SyncEngine) -> None:
         self._session_id = session_id
         self._engine = engine
-        self._pid = os.getpid()
+        self._forks = _forks
         self.channel: Channel | None = None
         self.lost: tuple[str, ...] = ()
 
     @property
     def is_inherited(self) -> bool:
         """Whether this process is a fork of the one that made the connection, which shares its socket with us."""
-        return os.getpid() != self._pid
+        return self._forks != _forks
 
     def cut(self) -> None:
         """Let go of the document, and drop the connection if it is open and our own.
@@ -77,10 +89,11 @@ def weakly(method: Callable[..., R]) -> Callable[..., R | None]:
     Returns:
         A function that calls it as long as the object exists, and returns None after that.
     """
-    reference = WeakMethod(method)
+    bound: Any = method
+    owner, function = ref(bound.__self__), bound.__func__  # a WeakMethod makes three calls of each
 
     def call(*arguments: Any) -> R | None:
-        bound = reference()
-        return bound(*arguments) if bound is not None else None
+        there = owner()
+        return function(there, *arguments) if there is not None else None
 
     return call

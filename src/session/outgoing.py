@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from weakref import WeakSet
 
 from bokeh.core.serialization import SerializationError
 from bokeh.document.events import (
@@ -57,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = ["Outgoing"]
 
 T = TypeVar("T")
+
+_COLUMN_CHANGES = (ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent)
 
 
 class Outgoing:
@@ -109,7 +110,7 @@ class Outgoing:
         self._threads = Threads()
         self._pushed = Pushed()
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
-        self._early: WeakSet[DocumentChangedEvent] = WeakSet()  # sent before a document has told of them
+        self._early: set[DocumentChangedEvent] = set()  # sent before the document has told of them
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     def follow(self, document: Document) -> None:
@@ -186,6 +187,7 @@ class Outgoing:
     def forget_columns(self) -> None:
         """Take note that something arrived: what was sent before is no longer the last that happened."""
         self._sent_columns.forget()
+        self._early.clear()
 
     def name_deferred(self) -> None:
         """Name the messages that still wait for their models: there is no later."""
@@ -225,15 +227,21 @@ class Outgoing:
     def _take_up(self, event: DocumentPatchedEvent) -> None:
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
-        is_pushed = self._pushed.has(event)  # first, since it has to hear of every root, whoever has added it
+        is_property = type(event) is ModelChangedEvent  # as most are
+        # First, since it has to hear of every root, whoever has added it.
+        is_pushed = not is_property and self._pushed.has(event)
         if is_pushed or setter is self._applier or self._is_part_of_pull(event):
             return
-        if event in self._early or self._acquaintance.has_written(event) or self._sent_columns.include(event):
+        if self._early and event in self._early:
+            self._early.discard(event)
+            return
+        of_columns = not is_property and isinstance(event, _COLUMN_CHANGES)
+        if self._acquaintance.has_written(event) or (of_columns and self._sent_columns.include(event)):
             return
         if self._late is not None:
             self._late.add(event)
             return
-        if isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
+        if of_columns and isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
             event = whole(event) if self._sent_columns.are_overtaken(event) and are_level(event) else event
         token = self._threads.begin()
         try:
@@ -248,18 +256,19 @@ class Outgoing:
             if isinstance(event, MessageSentEvent):
                 self._defer(event)
             return
-        if is_undone(event):
+        if type(event) is not ModelChangedEvent and is_undone(event):
             self._conflicts.doubt(ROOTS)  # their order may be another one
             return
+        places = may_place(event)
         try:
-            if may_place(event):
-                self._threads.place(lambda: self._tell(event, before))
+            if places:
+                self._threads.place(lambda: self._tell(event, before, places))
                 deferred, self._deferred = self._deferred, []
                 for message in deferred:
                     self._take_up(message)
             else:
                 self._threads.await_place()
-                self._tell(event, before)
+                self._tell(event, before, places)
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
@@ -277,25 +286,27 @@ class Outgoing:
         text = f"message {event.msg_type!r} to {model!r} was not sent, since that is not in the session's document"
         self._on_trouble(UsageError(f"{text}, or the change that brings it in was not. Add the model first."))
 
-    def _tell(self, event: DocumentPatchedEvent, before: Before | None) -> None:
+    def _tell(self, event: DocumentPatchedEvent, before: Before | None, places: bool) -> None:
         """Post a change; and what is there by now, where that was sent before it, since that is to stay."""
-        if not (may_place(event) or isinstance(event, ColumnDataChangedEvent)):  # as most are
-            if self._write_and_post(event, event, before):
-                self._write_and_post(event, _as_it_is(event), None)
+        if not (places or isinstance(event, ColumnDataChangedEvent)):  # as most are
+            if self._write_and_post(event, event, before, places):
+                self._write_and_post(event, _as_it_is(event), None, places)
         elif not is_overtaken(event):
-            self._write_and_post(event, event, before)
+            self._write_and_post(event, event, before, places)
         else:
             now = _as_it_is(event)
             # What such a change made may lack models of which the server has been told since: it would take them out,
             # and drop what refers to them. And columns are always written as they are.
             if not (isinstance(event, ColumnDataChangedEvent) or _may_bring(event) or _may_bring(now)):
-                self._write_and_post(event, event, before)
+                self._write_and_post(event, event, before, places)
             if now is not event:
-                self._write_and_post(event, now, None)
+                self._write_and_post(event, now, None, places)
 
-    def _write_and_post(self, told: DocumentPatchedEvent, event: DocumentPatchedEvent, before: Before | None) -> bool:
+    def _write_and_post(
+        self, told: DocumentPatchedEvent, event: DocumentPatchedEvent, before: Before | None, places: bool
+    ) -> bool:
         """Post a change in the place of one that is told, and say whether what it makes is there no more."""
-        if may_place(told) or isinstance(event, RootRemovedEvent):
+        if places or isinstance(event, RootRemovedEvent):
             self._note_what_leaves(told)
         change, implied, encoded = self._encode(event, is_as_told=event is told)
         made_after = self._made_after(told)
@@ -303,26 +314,28 @@ class Outgoing:
             before = replaced(event)
         if before is not None and made_after < 0:  # a pull may have overwritten here what the server is to have by then
             before = self._conflicts.value_under_way(change.key) or before
-        request = Request.carrying(Ask.PATCH, encoded, change, made_after, before, implied=implied)
+        content, buffers, returns = encoded
+        request = Request(Ask.PATCH, change, content, buffers, made_after, before, returns=returns, implied=implied)
         if self._departures.knows_of_any_missing:
             self._departures.left(event.document)
             if self._departures.mark(request, self._conflicts.coming_back):
                 request.made_after = -1
-        self._sent_columns.note(event, encoded)
+        is_plain = type(event) is ModelChangedEvent and type(event.new) in PLAIN  # as most are
+        if not is_plain:
+            self._sent_columns.note(event, encoded)
         try:
             self._conflicts.changed(request)
             overtaken = is_overtaken(event)
             if (
                 overtaken
                 or self._holding.concerns(change.key)
-                or self._sent_columns.are_overtaken(event)
-                or may_be_converted(event)
+                or (not is_plain and (self._sent_columns.are_overtaken(event) or may_be_converted(event)))
             ):
                 self._conflicts.doubt(change.key)
             if request.returns and is_letting_go(event.document):
                 # Where changes were combined, the server has not been told that the models were gone.
                 self._conflicts.doubt_everything()
-            if may_place(told):
+            if places:
                 self._departures.place(event.document, request)
             if self._is_pushed(event):
                 self._conflicts.answered(request)
@@ -369,7 +382,7 @@ class Outgoing:
     def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
         """Let the push of another thread go first, and say whether a change must not be sent behind it."""
         self._threads.await_push()
-        return self._pushed.has(event)
+        return type(event) is not ModelChangedEvent and self._pushed.has(event)
 
     def _encode(self, event: DocumentPatchedEvent, *, is_as_told: bool) -> tuple[Change, bool, Encoded]:
         """Write a change, and say what it is and whether the server may have it already."""

@@ -202,7 +202,8 @@ class Request:
     @property
     def size(self) -> int:
         """The number of bytes the request carries in its content and buffers."""
-        return len(memoryview(self.content)) + self.buffers_size
+        size = len(memoryview(self.content))
+        return size + self.buffers_size if self.buffers else size
 
     def settle(self, *, reply: Reply | None = None, error: Exception | None = None) -> None:
         """Record the outcome. Only the first one counts.

@@ -23,7 +23,7 @@ from bokeh.document.events import (
     TitleChangedEvent,
 )
 
-from ..protocol import Error, LocalProtocolError, PatchDoc, PullDocReply
+from ..protocol import Error, LocalProtocolError, Ok, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
@@ -358,7 +358,7 @@ class SyncEngine:
 
     def _made_after(self, event: DocumentPatchedEvent) -> int:
         """Say up to which change of the server's one that is made here knows what the server has; -1 for none."""
-        if self._was_overwritten():
+        if self._overwritten is not None and self._was_overwritten():
             return -1
         made_after = self._holding.made_after(self._applier.seen, event)
         return made_after if self._comeback.untold is None else min(made_after, self._comeback.untold - 1)
@@ -534,6 +534,13 @@ class SyncEngine:
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
         if request.done:
             return  # an interruption has come between, and this is the second time
+        if request.ask is Ask.PATCH and isinstance(reply, Ok) and error is None:  # as most are; nothing waits for it
+            self._conflicts.answered(request)
+            failed = self._judge.settled(request, applied=True)
+            request.settle(reply=reply)
+            for trouble in failed:
+                self._on_trouble(trouble)
+            return
         doubts = self._rereads.pop(request, None)
         if doubts is not None:
             self._answers += 1

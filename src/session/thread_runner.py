@@ -36,7 +36,7 @@ class ThreadRunner:
     """The connection lives on the portal's loop; the document, its callbacks and the waiting in the calling thread."""
 
     def __init__(self) -> None:
-        self._inbox: deque[Inbound] = deque()
+        self._inbox: deque[tuple[Inbound, int]] = deque()  # with the bytes that are kept with each
         self._begun: list[Inbound] = []  # what is being handled, or was when an interruption came
         self._level = 0  # how many of these are: a handler may make a call, in which the next thing is handled
         self._arrived = 0  # bytes of changes, theirs and ours, ever; counted by the portal's thread alone
@@ -94,8 +94,9 @@ class ThreadRunner:
 
     def deliver(self, inbound: Inbound) -> None:
         """Keep what arrived until the document's thread looks."""
-        self._arrived += _size(inbound)
-        self._inbox.append(inbound)
+        size = _size(inbound)
+        self._arrived += size
+        self._inbox.append((inbound, size))
         self._wake()
 
     def pump(self) -> None:
@@ -162,7 +163,7 @@ class ThreadRunner:
         return True
 
     def _handle_confirmations(self) -> bool:
-        while not self._begun and self._inbox and _is_confirmation(self._inbox[0]):
+        while not self._begun and self._inbox and _is_confirmation(self._inbox[0][0]):
             self._handle_one()
         return True
 
@@ -172,8 +173,8 @@ class ThreadRunner:
         if not self._has_more:
             return False
         if len(self._begun) == level:
-            self._begun.append(self._inbox[0])  # rather in both places for a moment than in none
-            self._handled += _size(self._inbox.popleft())
+            self._begun.append(self._inbox[0][0])  # rather in both places for a moment than in none
+            self._handled += self._inbox.popleft()[1]
         self._level = level + 1
         try:
             self._handle(self._begun[level])

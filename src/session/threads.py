@@ -108,12 +108,12 @@ class Threads:
 
     def await_place(self) -> None:
         """Wait until another thread has posted the change that it is writing, if that may bring models in."""
-        if self._placing.is_anothers:
+        if self._placing.holder and self._placing.is_anothers:
             self._placing.run(object)
 
     def await_push(self) -> None:
         """Let the push of another thread go first."""
-        if self._writing.is_anothers:
+        if self._writing.holder and self._writing.is_anothers:
             self._writing.run(object)
 
 
@@ -131,7 +131,7 @@ def is_overtaken(event: DocumentPatchedEvent) -> bool:
     match event:
         case ModelChangedEvent(model=model, attr=attr):
             value = present(model, attr)
-            if _is_same(event.new, value):
+            if event.new is value or _is_same(event.new, value):
                 return False
             again = (
                 other.new

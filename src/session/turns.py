@@ -24,21 +24,24 @@ class Turn:
     left taken then would stop every other thread for good, so the end of each run gives it back if it was taken at all;
     no call comes before that, since it is at calls that Python looks for interruptions. For the same reason no thread
     takes it twice.
+
+    Attributes:
+        holder: The thread that is inside `run`, 0 if none is.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # no other thread than its holder can release it
-        self._holder = 0
+        self.holder = 0
 
     @property
     def is_mine(self) -> bool:
         """Whether the calling thread is inside `run`."""
-        return self._holder == get_ident()
+        return self.holder == get_ident()
 
     @property
     def is_anothers(self) -> bool:
         """Whether another thread is inside `run`."""
-        return self._holder not in (0, get_ident())
+        return self.holder not in (0, get_ident())
 
     def run(self, work: Callable[[], T], timeout: float = -1) -> T | None:
         """Do something while no other thread does. The calling thread must not be inside `run` already.
@@ -57,12 +60,12 @@ class Turn:
         try:
             if not self._lock.acquire(blocking=False) and not self._wait(timeout):
                 return None
-            self._holder = me
+            self.holder = me
             return work()
         finally:
             try:
-                if self._holder == me:
-                    self._holder = 0
+                if self.holder == me:
+                    self.holder = 0
                 self._lock.release()
             except RuntimeError:  # it was not taken
                 pass
@@ -99,6 +102,6 @@ class Turn:
     def _waits_for(self, thread: int) -> bool:
         """Say whether the thread that is inside waits, in the end, for a certain one."""
         turn: Turn | None = self
-        while turn is not None and turn._holder != thread:
-            turn = _waiting.get(turn._holder)
+        while turn is not None and turn.holder != thread:
+            turn = _waiting.get(turn.holder)
         return turn is not None

@@ -12,6 +12,8 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from .holding import begin, letting_go
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
@@ -32,6 +34,7 @@ def watch(document: Document, looked: Callable[[Document, set[Model], set[Model]
         looked: Is given the document, the models that have come in, and those that have left. It may have the models
             looked through again.
     """
+    begin(document)
     models = document.models
     manager, followed = weakref.ref(models), weakref.ref(document)
     recompute = type(models).recompute
@@ -72,7 +75,8 @@ def _unhold(followed: weakref.ref[DocumentCallbackManager]) -> None:
     failures: list[BaseException] = []
     while True:
         try:
-            unhold(manager)
+            with letting_go():
+                unhold(manager)
             break
         except BaseException as error:
             failures.append(error)

@@ -594,7 +594,7 @@ def test_threads_that_wait_for_a_handler_are_at_rest(server: LiveServer, blockin
         named(session, "slider").value = 7
         with ThreadPoolExecutor(4) as pool, pytest.MonkeyPatch.context() as patch:
             handling = pool.submit(session.force_roundtrip)
-            while not runner._handling._holder:
+            while not runner._handling.holder:
                 assert not handling.done()
             patch.setattr(runner, "_sleep", sleeps)
             others = [pool.submit(session.force_roundtrip) for _ in range(3)]
