@@ -106,9 +106,16 @@ class Evidence:
             request
             for request in requests
             if self._snapshot.can_show(request.key)
-            and not (request.replaces and not some_are_doomed)
+            and not (request.replaces and not some_are_doomed and not self._is_as_before(request))
             and (request.is_doomed or not self._is_there(request))
         )
+
+    def _is_as_before(self, request: Request) -> bool:
+        """Say whether the server has what it had before a change, as far as is known, and has not changed it itself."""
+        key = cast(Any, request.key)
+        if self._conflicts.is_contested(key) or decoded(request.content)["kind"] in COLUMN_EVENTS:
+            return False
+        return bool(self._comparable_before(request) == comparable(self._server_value(key), self._buffers))
 
     def is_implied(self, request: Request, before: Sequence[Request]) -> bool:
         """Say whether a change may have come with its model, so that its value is no sign that it was applied.
@@ -260,7 +267,11 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
     told = {key: evidence.counts(key, [group[index] for index in indices]) for key, indices in by_key.items()}
     possible = {0, len(group)} if whole else set(range(len(group) + 1))
     for key, indices in by_key.items():
-        possible = _among(possible, indices, told[key].numbers) or possible
+        fitting = _among(possible, indices, told[key].numbers)
+        if not fitting and whole:
+            # Somebody else has made the same of one property, or has taken back what we have made of another.
+            return 0, 0 if any(request.is_doomed for request in group) else len(group)
+        possible = fitting or possible
     if not repeating:
         # Only of what fits everything: alone, a property whose changes make no difference would outvote the others.
         for key, indices in by_key.items():

@@ -498,6 +498,8 @@ class SyncEngine:
             for request in unanswered:
                 if self._departures.mark(request, coming_back):
                     request.made_after = -1
+                    # What is still to be sent comes too late, unless a push puts the model back.
+                    request.is_doomed |= request.sent_after is None and not self._echoes
 
     def _investigate(self, requests: Group, reply: Reply) -> None:
         """Find out which changes of a message the server has applied, when its answer leaves that open."""

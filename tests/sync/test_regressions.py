@@ -847,3 +847,39 @@ def test_a_change_that_may_have_been_dropped_is_no_sign_that_another_one_has_fai
     (rejection,) = world.clients[0].rejections
     assert "cannot be told" in str(rejection)
     assert [name.rpartition(".")[2] for name in rejection.changes] == ["title changed to 'innocent'", "text changed"]
+
+
+def test_a_message_that_was_dropped_though_one_value_in_it_is_there(make_world: MakeWorld) -> None:
+    """The server has emptied the same list itself. But it has not the model any more that another change is about."""
+    world = make_world()
+    world.edit_here(0, Edit("drop", 1, 3))
+    world.edit_there(Edit("replace", 1))
+    world.edit_here(0, Edit("text", 1))
+    world.edit_here(0, Edit("drop", 1, 3))
+    world.edit_here(0, Edit("text", 1))
+    world.quiet()
+
+
+def test_a_message_that_was_dropped_though_a_push_had_brought_one_value_in_it(make_world: MakeWorld) -> None:
+    world = make_world()
+
+    def push() -> None:
+        world.push(0)
+        world.deliver_there(0, 1000)
+        world.deliver_here(0, 1000)
+        world.settle()
+
+    def receive() -> None:
+        world.edit_there(Edit("share", 5, 3))
+        world.deliver_there(0, 3)
+        world.deliver_here(0, 2)
+        world.settle()
+
+    world.edit_here(0, Edit("column", 1, 1))
+    world.edit_here_while(0, Edit("icon", 3, 1), push)
+    world.edit_here_while(0, Edit("retag", 2, 2), receive)
+    world.edit_there(Edit("replace", 5, 1))
+    world.edit_here(0, Edit("title", 2))
+    world.edit_here(0, Edit("drop", 5, 1))
+    world.quiet()
+    assert world.peer.document.title == "a6"
