@@ -132,7 +132,7 @@ def encode_event(document: Document, event: DocumentPatchedEvent, acquaintance: 
         concerned |= reachable(getattr(event, "new", None))
     written = {model for model in concerned if model not in shared and serializer.has_ref(model)}
     document.models.flush_synced(lambda model: not serializer.has_ref(model))
-    returns = acquaintance.told(document, written)
+    returns = acquaintance.told(document, written, content)
     return serializer.finish(content)._replace(returns=returns)
 
 

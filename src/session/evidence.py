@@ -19,7 +19,7 @@ from .changes import ROOTS, TITLE
 from .departures import dangling
 from .encoding import to_bokeh
 from .replaying import column_counts, contains, lists, replayed, shows_columns
-from .wire_objects import COLUMN_EVENTS, comparable, decoded, objects
+from .wire_objects import COLUMN_EVENTS, comparable, decoded
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -115,27 +115,10 @@ class Evidence:
         key = cast(Any, request.key)
         if self._conflicts.is_contested(key) or decoded(request.content)["kind"] in COLUMN_EVENTS:
             return False
-        return bool(self._comparable_before(request) == comparable(self._server_value(key), self._buffers))
-
-    def is_implied(self, request: Request, before: Sequence[Request]) -> bool:
-        """Say whether a change may have come with its model, so that its value is no sign that it was applied.
-
-        Args:
-            request: The change.
-            before: Those before it in its message, one of which may write the model out with another value.
-        """
-        event = decoded(request.content)
-        if not request.implied or "new" not in event:
-            return request.implied
-        identity, attr = event["model"]["id"], event["attr"]
-        for other in before:
-            for node in objects(decoded(other.content)):
-                if node.get("id") == identity and node.get("type") == "object":
-                    value = node.get("attributes", {}).get(attr, msgspec.UNSET)
-                    if value is msgspec.UNSET:
-                        value = self._default((identity, attr))
-                    return bool(comparable(value, other.buffers) == _made_by(request))
-        return True
+        try:
+            return bool(self._comparable_before(request) == comparable(self._server_value(key), self._buffers))
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+            return False
 
     def dangling(self, requests: Sequence[Request]) -> Group:
         """Give those of some changes that refer to a model which the server has not.
@@ -210,11 +193,11 @@ class Evidence:
         if key == TITLE:
             return self._snapshot.title
         value = self._snapshot.attribute(key)
-        return self._default(key) if value is msgspec.UNSET else value
-
-    def _default(self, key: Key) -> Any:
-        model = self.document.models.get_by_id(cast(Any, key[0]))
-        return msgspec.UNSET if model is None else self._encoded(model.lookup(key[1]).instance_default(model))
+        if value is msgspec.UNSET:
+            model = self.document.models[cast(Any, key[0])]
+            default = model.lookup(key[1]).instance_default(model)
+            return self._encoded(default)
+        return value
 
     def _after(self, key: Key, ours: Sequence[Request]) -> Group:
         """Give the unanswered changes of a property that come after those in question."""
@@ -259,10 +242,9 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
     Returns:
         How many it has applied for certain, and how many at the most.
     """
-    implied = {index for index, request in enumerate(group) if evidence.is_implied(request, group[:index])}
     by_key: dict[Key, list[int]] = {}
     for index, request in enumerate(group):
-        if request.key is not None and index not in implied:
+        if request.key is not None and not request.implied:
             by_key.setdefault(request.key, []).append(index)
     told = {key: evidence.counts(key, [group[index] for index in indices]) for key, indices in by_key.items()}
     possible = {0, len(group)} if whole else set(range(len(group) + 1))
@@ -280,7 +262,7 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
             kept = narrow(numbers) & reached or narrow(reached)
             possible = _among(possible, indices, kept) or possible
     certain, most = min(possible), max(possible)
-    while not whole and most > certain and most - 1 in implied and group[most - 1].replaces:
+    while not whole and most > certain and group[most - 1].implied and group[most - 1].replaces:
         most -= 1  # it makes no difference, and its own answer will tell
     return certain, most
 

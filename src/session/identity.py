@@ -25,13 +25,13 @@ from .errors import DuplicateModelId
 from .holding import held_behind, is_held, is_letting_go
 from .plain import PLAIN
 from .telling import being_told
-from .wire_objects import COLUMN_EVENTS
+from .wire_objects import COLUMN_EVENTS, comparable, decoded, objects
 
 if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.document.events import DocumentChangedEvent, DocumentPatchedEvent
 
-    from .requests import Before, Key
+    from .requests import Before, Encoded, Key
 
 __all__ = ["Acquaintance", "defined_ids", "is_generated", "reachable"]
 
@@ -51,7 +51,7 @@ class Acquaintance:
         self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
         self._attached: WeakSet[Model] = WeakSet()  # that have come in, by changes of which nothing is written yet
         self._implied: WeakSet[DocumentChangedEvent] = WeakSet()  # held changes of what was written out with them
-        self._fresh: set[str] = set()  # the ids of those that were written out since anything arrived
+        self._fresh: dict[str, dict[str, Any]] = {}  # as they were written out, since anything arrived
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
         self._telling = 0  # how many changes were being told of when they came
@@ -198,7 +198,7 @@ class Acquaintance:
         """
         return set(document.models).difference(self._new_models(document), self._untold, self._restless)
 
-    def told(self, document: Document, written: Iterable[Model]) -> frozenset[str]:
+    def told(self, document: Document, written: Iterable[Model], content: Any) -> frozenset[str]:
         """Take note of the models that a change which is about to be sent writes out.
 
         Those that have come back are written out in each change until the session has heard from the server. Of changes
@@ -208,6 +208,7 @@ class Acquaintance:
         Args:
             document: The document.
             written: The models.
+            content: How they are written.
 
         Returns:
             The ids of those that have come back.
@@ -220,7 +221,10 @@ class Acquaintance:
         if new and is_letting_go(document):
             self._implied.update(other for other in held_behind(document) if _is_inside(other, new))
         self._untold -= written
-        self._fresh.update(str(model.id) for model in written)
+        if written:
+            ids = {str(model.id) for model in written}
+            whole = (node for node in objects(content) if len(node) > 1)
+            self._fresh.update((node["id"], node) for node in whole if node.get("id") in ids)
         return frozenset(str(model.id) for model in back)
 
     def may_leave(self, document: Document, models: Iterable[Model]) -> None:
@@ -265,13 +269,23 @@ class Acquaintance:
         """
         return event in self._implied
 
-    def is_fresh(self, key: Key | None) -> bool:
-        """Say whether a change is of a model that has just been written out, perhaps with what the change makes of it.
+    def has_come_with(self, key: Key | None, encoded: Encoded) -> bool:
+        """Say whether a change is of a model that has just been written out with what the change makes of it.
 
         Args:
             key: What the change changes.
+            encoded: The change. Of columns, it is not looked into.
         """
-        return key is not None and key[0] in self._fresh
+        written = self._fresh.get(key[0]) if self._fresh and key is not None else None
+        if written is None or key is None:
+            return False
+        event = decoded(encoded.content)
+        if "new" not in event:
+            return True
+        try:
+            return bool(comparable(written.get("attributes", {}).get(key[1]), ()) == comparable(event["new"], ()))
+        except KeyError:  # it refers to buffers
+            return True
 
     def is_about_stranger(self, event: DocumentPatchedEvent, is_yet_to_leave: Callable[[Model], bool]) -> bool:
         """Say whether a change is of a model that the server does not know, or will have no more when it gets it.

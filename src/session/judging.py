@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..protocol import Error, Ok
 from .conflicts import Conflicts
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from bokeh.document import Document
 
 __all__ = ["Judge"]
+
+
+class _Refusal(NamedTuple):
+    """Changes of one message that was refused, none of which seems to have been applied, and those not answered yet."""
+
+    requests: Group
+    reply: Error
+    unanswered: set[Request]
 
 
 class Judge:
@@ -46,6 +54,7 @@ class Judge:
         self._on_trouble = on_trouble
         self._acquaintance = acquaintance
         self._blamed: dict[Request, tuple[Request, Error]] = {}
+        self._suspected: dict[Request, _Refusal] = {}
 
     def judge(self, requests: Group, reply: Reply, evidence: Evidence, found: tuple[int, int]) -> None:
         """Send again what was not applied through no fault of its own, and name what was refused.
@@ -60,6 +69,8 @@ class Judge:
         done, unsure, rest = requests[:most], requests[certain:most], requests[most:]
         troubles: list[Exception] = []
         gone: Group = ()
+        if isinstance(reply, Error):
+            self._clear_of_suspicion(requests)
         if not isinstance(reply, Error):
             unclear = evidence.unclear(unsure)
             if unclear:
@@ -78,6 +89,9 @@ class Judge:
         elif done:
             # Either the last one that was applied has failed after all, or the next one has: its own answer tells.
             self._blamed[rest[0]] = (done[-1], reply)
+        else:
+            # One of them fails again when they are sent in parts; if none does, the server has not what it seems to.
+            self._suspected.update(dict.fromkeys(rest, _Refusal(rest, reply, {*rest})))
         self._conflicts.doubt_everything()
         self._conclude_and_tell(requests, (*done, *gone), reply, *troubles, unsure=(*unsure, *gone))
 
@@ -182,15 +196,30 @@ class Judge:
         Returns:
             What is to be told by it of the first one.
         """
+        troubles: list[Exception] = []
         blamed = self._blamed.pop(request, None)
-        if blamed is None or applied is False:
-            return []
-        first, reply = blamed
-        return [raised_after(first, reply) if applied else undecided((first, request), reply)]
+        if blamed is not None and applied is not False:
+            first, reply = blamed
+            troubles.append(raised_after(first, reply) if applied else undecided((first, request), reply))
+        if applied is False:
+            self._clear_of_suspicion((request,))
+        refusal = self._suspected.pop(request, None)
+        if refusal is not None:
+            refusal.unanswered.discard(request)
+            if not refusal.unanswered:
+                troubles.append(undecided(refusal.requests, refusal.reply))
+        return troubles
+
+    def _clear_of_suspicion(self, failed: Group) -> None:
+        """Let go of what was refused together with one of some changes, which has been refused once more."""
+        found = {id(refusal) for request in failed if (refusal := self._suspected.get(request)) is not None}
+        if found:
+            self._suspected = {other: it for other, it in self._suspected.items() if id(it) not in found}
 
     def clear(self) -> None:
         """Forget everything: the connection has ended."""
         self._blamed.clear()
+        self._suspected.clear()
 
 
 def _split(rest: Group, *, after_some: bool) -> tuple[Group, ...]:

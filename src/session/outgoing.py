@@ -391,8 +391,8 @@ class Outgoing:
                 self._acquaintance.introduce_event(event, replaced)
                 event = complete_sent(event)
             change = classify(event)
-            implied = not is_as_told or self._acquaintance.is_fresh(change.key)
-            return change, implied, encoding.encode_event(event.document, event, self._acquaintance)
+            encoded = encoding.encode_event(event.document, event, self._acquaintance)
+            return change, not is_as_told or self._acquaintance.has_come_with(change.key, encoded), encoded
         except Exception as error:
             # It is made here already and never reaches the server, whose value takes its place.
             change = classify(event)

@@ -51,8 +51,7 @@ def test_a_change_is_to_blame_where_the_one_behind_it_is_not(applied: bool) -> N
     order: list[Any] = []
     judge, _ = judge_with(order)
     first, second = change("first"), change("second")
-    told = Mock(return_value=Told(frozenset({1})))
-    evidence = Mock(document=Document(), counts=told, is_implied=Mock(return_value=False))
+    evidence = Mock(document=Document(), counts=Mock(return_value=Told(frozenset({1}))))
     judge.judge((first, second), Error("s", "e", "r", "refused"), evidence, (1, 1))
     order.clear()
     assert [type(error) for error in judge.settled(second, applied=applied)] == ([PatchRejected] if applied else [])
@@ -67,3 +66,17 @@ def test_what_was_made_after_a_change_that_has_not_brought_its_models_may_be_dro
         lost.content = msgspec.Raw(b'{"kind": "RootAdded", "model": {"type": "object", "id": "new"}}')
     judge.disown(lost, Document())
     assert (later.made_after < 0) is wrote_out
+
+
+@pytest.mark.parametrize("second_fails", [False, True])
+def test_of_refused_changes_that_are_applied_when_they_are_sent_again_all_are_named(second_fails: bool) -> None:
+    """The server has failed at one of them, and nothing else would tell."""
+    order: list[Any] = []
+    judge, _ = judge_with(order)
+    first, second = change("first"), change("second")
+    evidence = Mock(document=Document(), counts=Mock(return_value=Told(frozenset({0}))))
+    judge.judge((first, second), Error("s", "e", "r", "refused"), evidence, (0, 0))
+    assert order == ["resumed"]
+    assert judge.settled(first, applied=True) == []
+    troubles = judge.settled(second, applied=not second_fails)
+    assert [getattr(error, "changes", None) for error in troubles] == ([] if second_fails else [("first", "second")])

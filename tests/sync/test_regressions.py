@@ -883,3 +883,13 @@ def test_a_message_that_was_dropped_though_a_push_had_brought_one_value_in_it(ma
     world.edit_here(0, Edit("drop", 5, 1))
     world.quiet()
     assert world.peer.document.title == "a6"
+
+
+def test_a_refused_change_of_a_model_that_came_in_with_the_message_before(make_world: MakeWorld) -> None:
+    """Nothing has arrived here between the two; the handler's change travels with it."""
+    world = make_world(answers=True)
+    world.edit_here(0, Edit("add_root", 5, 3))
+    world.settle()
+    world.edit_here(0, Edit("poison", 1))
+    world.quiet()
+    assert [name.partition(").")[2] for name in world.clients[0].named] == ["text changed"]
