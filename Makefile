@@ -27,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # removed needs a new install. The names stand in the request for that reason.
 MODULES := $(sort $(shell find src -name '*.py'))
 
-.PHONY: demo test test-protocol test-others check format conformance fuzz bench bench-check clean FORCE
+.PHONY: demo test test-protocol test-others check format conformance conformance-protocol conformance-sync conformance-faults soak fuzz bench bench-check clean FORCE
 
 demo: $(RUN_READY)
 	$(BIN)/python examples/demo.py
@@ -51,15 +51,27 @@ format: $(READY)
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
 
+# Everything that takes hours.
+conformance: conformance-protocol conformance-sync conformance-faults
+
 # The protocol's tests with CONFORMANCE_EXAMPLES examples in all, split over its properties so that each runs about as
 # long as its weight; tests/protocol/deep.py says what counts as one. A million take about 40 minutes of one core; ask for
 # fewer where that is too long. The statistics at the end have the examples of each property. One test may take as long as
 # it does.
-conformance: $(READY)
+conformance-protocol: $(READY)
 	BOKEHWIRE_EXAMPLES=$(CONFORMANCE_EXAMPLES) $(BIN)/python -m pytest --hypothesis-profile=deep --timeout=0 \
 		--hypothesis-show-statistics --durations=0 --durations-min=1 $(CONFORMANCE)
+
+# The random programs of a server and its clients, in memory and over sockets: 10,000 examples.
+conformance-sync: $(READY)
 	$(BIN)/python -m pytest --hypothesis-profile=sync --timeout=0 --hypothesis-show-statistics tests/sync
+
+# Every fault point, and not a few of each kind as in `make test`; 100,000 changes, and sessions by the thousand.
+conformance-faults: $(READY)
 	BOKEHWIRE_FAULTS=all $(BIN)/python -m pytest --timeout=0 tests/resilience
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak --minutes 10
 
 # fuzz/README.md has more ways to run it.
 fuzz: $(FUZZ_READY)

@@ -61,7 +61,8 @@ class ClientSession:
     Args:
         session_id: The name of the session on the server; None makes a new one.
         websocket_url: The ws or wss URL of the application, whose path ends in "/ws".
-        io_loop: A Tornado IOLoop, or an asyncio loop, that is not running; None uses the background thread.
+        io_loop: A Tornado IOLoop, or an asyncio loop, that is not running; None uses the background thread. Nothing is
+            read while nobody drives the loop, so that a server which has much to say waits, and its other viewers too.
         arguments: HTTP request arguments for the application. They count only when the session is new.
         max_message_size: The largest WebSocket message accepted from the server, in bytes.
         **options: Further options by keyword, such as `transport="aiohttp"` or `reply_timeout=5`; `AsyncClientSession`

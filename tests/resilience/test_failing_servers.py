@@ -110,6 +110,19 @@ def test_closing_with_a_frozen_server_names_what_it_has_not_confirmed(
     play_leak_free(some_face, scenario)
 
 
+def test_the_end_of_a_with_block_names_what_the_server_has_not_confirmed(
+    some_face: Face, server_process: ServerProcess
+) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server_process.url("/slider"), close_timeout=0.2)
+        with frozen(server_process), pytest.raises(SessionClosed, match=r"\.value changed") as caught:
+            async with face.inside(session):
+                model(session.document, "slider").value = 7
+        assert len(caught.value.unconfirmed) == 1
+
+    play_leak_free(some_face, scenario)
+
+
 def test_pings_find_a_frozen_server(some_face: Face, server_process: ServerProcess) -> None:
     async def scenario(face: Face) -> None:
         session = await face.pull(url=server_process.url("/slider"), **PINGS)

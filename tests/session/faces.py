@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,6 +105,16 @@ class Face:
         if self.kind == "async":
             return await place.aedit(session.id, change, path)
         return place.edit(session.id, change, path)
+
+    @asynccontextmanager
+    async def inside(self, session: AnySession) -> AsyncIterator[None]:
+        """Be in a `with` block of a session, or in an `async with` block."""
+        if isinstance(session, ClientSession):
+            with session:
+                yield
+        else:
+            async with session:
+                yield
 
     def session_ids(self, server: LiveServer, path: str) -> set[str]:
         """The ids of the sessions that an app has."""

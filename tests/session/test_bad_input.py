@@ -34,8 +34,10 @@ from bokehwire.session.endings import describe_loss
 from bokehwire.session.requests import Ask, Request
 from bokehwire.transports import ConnectionClosed
 
+from ..apps import model
 from ..faults import Close, Ending, PeerConnection, ScriptedPeer, never_answer, refuse, upgrade
 from ..leaks import no_leaks
+from ..live import DEADLINE
 from ..processes import ServerProcess
 from ..proxy import FaultProxy
 from ..servers import HAS_ASGI, LiveServer, make_server
@@ -334,6 +336,45 @@ def test_a_server_whose_changes_nobody_looks_at_is_told_why_it_is_left(blocking:
         with pytest.raises(ConnectionLost, match="max_inbox_size"):
             session.force_roundtrip()
         session.close()
+
+
+def test_an_idle_program_keeps_nobody_else_from_the_server(server_process: ServerProcess, blocking: Face) -> None:
+    """The server writes to it while it holds the session's lock; the client reads, whoever looks."""
+
+    async def scenario(face: Face) -> None:
+        idle = await face.pull(url=server_process.url("/slider"))
+        other = await face.pull(url=server_process.url("/slider"), session_id=idle.id, reply_timeout=DEADLINE)
+        for number in range(20):  # more than the sockets' buffers hold
+            model(other.document, "div").text = f"{number} " * 500_000
+            await do(other.force_roundtrip())
+        assert model(idle.document, "div").text == model(other.document, "div").text
+
+    blocking.play(scenario)
+
+
+def test_a_document_is_free_after_a_message_that_is_none(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        document = Document()
+        document.add_root(Div(name="one"))
+        session = face.session(websocket_url=peer.websocket_url())
+        await do(session.connect())
+        with pytest.raises(ConnectionLost) as caught:
+            await do(session.push(document))
+        assert caught.value.code == 1002
+        another = await face.push(document, url=server.url("/slider"))
+        named(another, "one").text = "new"
+        await do(another.force_roundtrip())
+        assert await face.edit(server, another, lambda there: model(there, "one").text, "/slider") == "new"
+
+    async def garbage(connection: PeerConnection) -> None:
+        await connection.accept()
+        await connection.send(*ACK3)
+        await connection.receive()
+        await connection.send("garbage")
+        await connection.drain_client()
+
+    with ScriptedPeer(garbage) as peer:
+        face.play(scenario)
 
 
 def test_a_document_is_free_once_the_loss_of_its_session_was_raised(server: LiveServer, face: Face) -> None:

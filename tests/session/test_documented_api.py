@@ -13,8 +13,9 @@ from bokeh.models.widgets import Div, Slider
 from bokeh.util.token import check_token_signature, get_session_id
 
 import bokehwire
-from bokehwire import ClientSession, DocumentInUse, SessionClosed, UsageError, show_session
+from bokehwire import AsyncClientSession, ClientSession, DocumentInUse, SessionClosed, UsageError, show_session
 
+from ..apps import model
 from ..servers import LiveServer
 from .faces import AnySession, Face, contents, do
 from .spying import SpyTransport
@@ -108,6 +109,28 @@ def test_a_session_is_a_context_manager(server: LiveServer, face: Face) -> None:
                 await do(call())
 
     face.play(scenario)
+
+
+def test_the_end_of_a_with_block_waits_for_the_servers_confirmation(server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        async with face.inside(session):
+            model(session.document, "slider").value = 7
+        assert await face.edit(server, session, lambda there: model(there, "slider").value, "/slider") == 7
+
+    face.play(scenario)
+
+
+def test_the_deadlines_and_limits_there_are_without_asking() -> None:
+    expected = {
+        "connect_timeout": 30.0,
+        "reply_timeout": 60.0,
+        "close_timeout": 10.0,
+        "max_inbox_size": 64 * 1024 * 1024,
+        "ping_interval": None,  # a server that computes cannot answer
+    }
+    parameters = inspect.signature(AsyncClientSession).parameters  # to which a blocking session passes its options on
+    assert {name: parameters[name].default for name in expected} == expected
 
 
 def test_calls_that_need_a_connection_say_so(server: LiveServer, face: Face) -> None:

@@ -175,6 +175,29 @@ def test_a_collision_that_the_program_causes_is_an_error(server: LiveServer, fac
     face.play(scenario)
 
 
+def test_a_collision_in_a_document_that_is_pushed_is_an_error_before_anything_is_sent(
+    server: LiveServer, face: Face
+) -> None:
+    async def scenario(face: Face) -> None:
+        document = Document()
+        document.add_root(identified(Div(), "mine"))
+        twin = identified(Slider(start=0, end=1, value=0), "other")
+        document.add_root(twin)
+        identified(twin, "mine")
+        session = face.session(websocket_url=server.websocket_url("/slider"))
+        await do(session.connect())
+        with pytest.raises(DuplicateModelId, match="'mine'"):
+            await do(session.push(document))
+        identified(twin, "other")
+        another = await face.push(document, url=server.url("/slider"))  # the document is nobody's
+        await do(session.pull())
+        assert [root.id for root in cast(Any, session.document).roots] != ["mine", "other"]
+        there = await face.edit(server, another, lambda there: [root.id for root in there.roots], "/slider")
+        assert there == ["mine", "other"]
+
+    face.play(scenario)
+
+
 def test_simple_ids_are_kept_when_the_program_asks_for_them(
     server: LiveServer, face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
