@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import tracemalloc
 
 import pytest
 
@@ -17,10 +18,19 @@ _TOGETHER = 1_000  # in a row without a look at the session
 _VALUES = 97  # of the slider
 
 
-def blocks() -> int:
+def memory() -> tuple[int, int]:
+    """The blocks and the bytes that are in use."""
     for _ in range(3):
         gc.collect()
-    return sys.getallocatedblocks()
+    return sys.getallocatedblocks(), tracemalloc.get_traced_memory()[0]
+
+
+def depth() -> int:
+    """The calls that this one is inside of."""
+    count, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        count, frame = count + 1, frame.f_back
+    return count
 
 
 @pytest.mark.timeout(1800 if EVERYTHING else 300)
@@ -30,11 +40,13 @@ def test_many_changes_in_a_row_leave_nothing(kind: str, transport: str, server_p
         session = await face.pull(url=server_process.url("/slider"))
         slider, div = model(session.document, "slider"), model(session.document, "div")
         heard = 0
+        depths: set[int] = set()
 
         def hear(attr: str, old: str, new: str) -> None:
             nonlocal heard
             assert new == f"slider: {heard % _VALUES + 2}"
             heard += 1
+            depths.add(depth())
 
         div.on_change("text", hear)
 
@@ -45,11 +57,17 @@ def test_many_changes_in_a_row_leave_nothing(kind: str, transport: str, server_p
             assert heard == end
 
         await change(0, _TOGETHER)
-        before = blocks()
+        blocks, size = memory()
         for begin in range(_TOGETHER, _CHANGES, _TOGETHER):
             await change(begin, begin + _TOGETHER)
-        grown = blocks() - before
+        more_blocks, more = (now - before for now, before in zip(memory(), (blocks, size), strict=True))
         # One object kept for each change would be as many blocks as there are changes.
-        assert grown < _CHANGES / 10, f"{grown} blocks more after {_CHANGES} changes"
+        assert more_blocks < _CHANGES / 10, f"{more_blocks} blocks more after {_CHANGES} changes"
+        assert more < _CHANGES * 20, f"{more} bytes more after {_CHANGES} changes"
+        assert max(depths) - min(depths) < 50
 
-    Face(kind, transport).play(scenario)
+    tracemalloc.start()
+    try:
+        Face(kind, transport).play(scenario)
+    finally:
+        tracemalloc.stop()

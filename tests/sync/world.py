@@ -58,10 +58,11 @@ class Client:
         )
         self.known: dict[str, Model] = {}
         self.heard: Counter[str] = Counter()
+        self.called: Counter[tuple[str, str]] = Counter()  # with which values handlers are called
         self.has_pushed = False
         self.may_have_pushed_later = False  # than it was told to, since another call had to end first
         self.may_overwrite_itself = False  # with what a pull had brought before its own changes were applied
-        self._pulled = False  # again
+        self.has_pulled = False  # again
         self._is_inside = False  # a change of which the session has not been told
         self._world = world
         self._reacts = reacts
@@ -116,6 +117,18 @@ class Client:
                 self._react_to(model)
         self.known = present
 
+    def listen(self) -> None:
+        """Count how often handlers are called with each value that is written once."""
+
+        def changed(event: Any) -> None:
+            match event:
+                case ModelChangedEvent() if event.attr in _WRITTEN_ONCE:
+                    self.called[event.attr, str(event.new)] += 1
+                case TitleChangedEvent():
+                    self.called["title", event.title] += 1
+
+        self.document.on_change(changed)
+
     def hear(self, data: dict[str, str]) -> None:
         """Take note of a message."""
         self.heard[data["text"]] += 1
@@ -131,7 +144,7 @@ class Client:
                 self.known.clear()
 
         self._pulls += 1
-        self._pulled = self.session.document is not None
+        self.has_pulled |= self.session.document is not None
         self.call(pull())
 
     def push(self) -> None:
@@ -144,7 +157,7 @@ class Client:
 
         self.has_pushed = True
         self.may_have_pushed_later |= self.is_busy
-        self.may_overwrite_itself = self._pulled
+        self.may_overwrite_itself = self.has_pulled
         self.call(push())
 
     def _react_to(self, div: Div) -> None:
@@ -225,6 +238,7 @@ class World:
             self.drain()
             client.watch()
             client.document.on_message("note", client.hear)
+            client.listen()
 
     def edit_here(self, number: int, edit: Edit) -> None:
         """Have a client's program change its document."""
@@ -331,6 +345,7 @@ class World:
             self._check_errors(client)
             self._check_equal(client, theirs)
             self._check_heard(client)
+            self._check_called(client)
         twice = {
             change: count
             for change, count in self.applied.items()
@@ -377,6 +392,16 @@ class World:
         """Check that every message of the server has arrived once; those of clients it passes on to nobody."""
         sent = Counter(written.value for written in self.side.written if written.what == "note")
         assert client.heard == sent, f"{client.heard} heard of {sent}"
+
+    def _check_called(self, client: Client) -> None:
+        """Check that no handler was called twice with a change of somebody else's, where nothing was taken back."""
+        if not any(other.errors or other.has_pushed or other.has_pulled for other in self.clients):
+            twice = {
+                change: count
+                for change, count in client.called.items()
+                if count > 1 and not change[1].removeprefix("poison ").startswith(client.side.label)
+            }
+            assert not twice, f"handlers were called more than once: {twice}"
 
     def _check_errors(self, client: Client) -> None:
         unsent = [error for error in client.errors if isinstance(error, UsageError) and "was not sent" in str(error)]
