@@ -195,6 +195,7 @@ class AsyncClientSession:
     def document(self) -> Document | None:
         """The document kept equal to the server's; None before the first pull or push."""
         self._runner.pump()
+        self._engine.catch_up()
         return self._engine.document
 
     @property
@@ -474,6 +475,7 @@ class AsyncClientSession:
         check_wait(predicate, timeout)
         self._check_process()
         self._runner.check()
+        self._engine.catch_up()
         found = await self._runner.wait(condition, timeout, callbacks=True)
         if found is None:
             assert timeout is not None
@@ -496,6 +498,7 @@ class AsyncClientSession:
 
         self._check_process()
         self._runner.check()
+        self._engine.catch_up()
         await self._runner.wait(condition, None, callbacks=True)
         if self._loss is not None and self._loss.unconfirmed:
             self._raise_loss(self._loss)
@@ -787,6 +790,7 @@ class AsyncClientSession:
         self._check_process()
         self._runner.check()
         self._runner.pump()
+        self._engine.catch_up()
         self._check_state()
 
     def _check_process(self) -> None:

@@ -18,7 +18,7 @@ from .columns import complete_received, misfits
 from .conflicts import Conflicts, Doubts, Verdict
 from .departures import Departures, refers_to_strangers
 from .errors import ApplyError
-from .holding import Holding, is_held
+from .holding import Holding
 from .identity import Acquaintance
 from .plain import are_plain
 from .untold import Untold, is_clear
@@ -117,8 +117,7 @@ class Applier:
             self._holding.interrupted(document, number - 1)
         if self._departures.knows_of_any_missing:
             self._departures.came_back(frozenset[str]().union(*map(placed, events)))
-        # Of what is held for long, the program is to see what the server makes of what it adds to.
-        ours = frozenset() if clear else self._untold(document, replacing=is_held(document))
+        ours = frozenset() if clear else self._untold(document, replacing=True)
         self._pass_over(document, events, message.buffers, number, ours)
         plain = are_plain(document, events)
         ask = not plain and self._leave_out(document, events, number)
@@ -164,14 +163,15 @@ class Applier:
                 events[:] = [event for event in events if event not in passed_over]
 
     def _untold(self, document: Document, *, replacing: bool = False) -> frozenset[Key]:
-        """Find what changes of ours have changed that are sent later; all of them, or those that replace it."""
+        """Find what changes of ours have changed that are sent later; of those held, all or those that replace it.
+
+        Of what is held for long, the program is to see what the server makes of what it adds to.
+        """
         if self._is_pulling():  # it replaces everything, and tells of that as well
             return frozenset()
-        return frozenset(
-            change.key
-            for change in self._changes.changes(document, self)
-            if change.key is not None and (change.replaces or not replacing)
-        )
+        told, held = self._changes.changes(document, self)
+        counting = told | {change for change in held if change.replaces or not replacing}
+        return frozenset(change.key for change in counting if change.key is not None)
 
     def _miss(self, document: Document, events: list[Any], number: int) -> None:
         if self._departures.missed(document, events, number):
@@ -220,6 +220,8 @@ class Applier:
         """
         self.replaced += 1
         number = self.handled, self.replaced
+        if not is_clear(document):
+            self._holding.interrupted(document, -1)  # it may be the first to tell of a removal
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document), self._untold(document)))
             self._holding.received(document, keys, self.handled - 1)

@@ -220,19 +220,22 @@ class Departures:
             self.may_have_lost(number)
         places = {place for event in removing if (place := _place(event)) is not None}
         before = {model: _inside({model}) for models in map(partial(_placed, document), places) for model in models}
+        known = self._gone
+        # At once, since a handler may make a call in which the answer to a change arrives that refers to one of them.
+        self._gone = {**known, **dict.fromkeys(set[str]().union(*before.values()), number)}
         try:
             yield
         finally:
             after = {model for models in map(partial(_placed, document), places) for model in models}
-            # They may have a second place here, which a change of ours gave them that the server has not had yet.
-            for model, identities in before.items():
-                if model not in after:
-                    self._gone.update(dict.fromkeys(identities, number))
-                    self._look_again(document, self._placed_anew.intersection(identities))
-
-    def _look_again(self, document: Document, placed: set[str]) -> None:
-        self._placed_anew -= placed
-        self._unclear |= any(cast(Any, identity) in document.models for identity in placed)
+            left = set[str]().union(*(identities for model, identities in before.items() if model not in after))
+            stayed = set[str]().union(*before.values()) - left
+            self._gone = {name: at for name, at in self._gone.items() if at != number or name not in stayed} | {
+                name: known[name] for name in stayed & known.keys()
+            }
+            # Our change that has given one a place may have come too late, and been dropped: a server that holds tells
+            # of what it has removed only after its answer to that.
+            self._unclear |= not self._placed_anew.isdisjoint(left)
+            self._placed_anew -= left
 
     def concern(self, requests: Group) -> bool:
         """Say whether any of some changes may refer to a model that was removed since the earliest of them was made.

@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 
     from .requests import Key
 
-__all__ = ["Holding", "begin", "held_behind", "is_held", "is_held_change", "is_letting_go", "let_go", "letting_go"]
+__all__ = [
+    "Holding",
+    "as_if_told",
+    "begin",
+    "held_behind",
+    "is_held",
+    "is_held_change",
+    "is_letting_go",
+    "let_go",
+    "letting_go",
+]
 
 
 _calls: set[object] = set()
 """One thing for each call of `unhold` that is under way. Where there is none, no stack need be looked at."""
+_early: WeakKeyDictionary[Document, DocumentChangedEvent] = WeakKeyDictionary()  # is sent before its turn
 _places: WeakKeyDictionary[Document, int] = WeakKeyDictionary()  # of the changes that were let go last
 
 
@@ -74,7 +85,7 @@ def begin(document: Document) -> None:
     """
     call = object()
     _calls.add(call)
-    if _letting_go(document) is None:
+    if next(_letting_go(document), None) is None:
         _calls.discard(call)
     else:
         finalize(document, _calls.discard, call)
@@ -88,7 +99,7 @@ def is_letting_go(document: Document) -> bool:
     Args:
         document: The document.
     """
-    return _letting_go(document) is not None
+    return next(_letting_go(document), None) is not None
 
 
 def is_held_change(document: Document) -> bool:
@@ -111,26 +122,42 @@ def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
     Yields:
         The changes, in order.
     """
-    call = _letting_go(document)
-    if call is None:
-        return
-    events, told = call.f_locals.get("events", []), call.f_locals.get("event")
-    # Where there are thousands, to look for the place of each from the beginning would take long.
-    start = _places.get(document, 0)
-    while start < len(events) and events[start] is not told:
-        start += 1
-    if start >= len(events):
-        start = next((place for place, event in enumerate(events) if event is told), -1)
-    _places[document] = max(start, 0)
-    for place in range(start + 1, len(events)):
-        yield events[place]
+    early = _early.get(document)
+    for number, call in enumerate(_letting_go(document)):  # the innermost first
+        events, told = call.f_locals.get("events", []), call.f_locals.get("event")
+        if early is not None and any(event is early for event in events):
+            told = early
+        # Where there are thousands, to look for the place of each from the beginning would take long.
+        start = _places.get(document, 0) if number == 0 else 0
+        while start < len(events) and events[start] is not told:
+            start += 1
+        if start >= len(events):
+            start = next((place for place, event in enumerate(events) if event is told), -1)
+        if number == 0:
+            _places[document] = max(start, 0)
+        for place in range(start + 1, len(events)):
+            yield events[place]
 
 
-def _letting_go(document: Document) -> FrameType | None:
-    if not _calls:
-        return None
-    letting_go = type(document.callbacks).unhold.__code__
-    return next((call for call in calls(document) if call.f_code is letting_go), None)
+@contextmanager
+def as_if_told(document: Document, event: DocumentChangedEvent) -> Iterator[None]:
+    """Have a change that was held back count as the one of which a document is just telling.
+
+    Args:
+        document: The document. This thread is the one that lets go.
+        event: The change, which is still to come.
+    """
+    _early[document] = event
+    try:
+        yield
+    finally:
+        del _early[document]
+
+
+def _letting_go(document: Document) -> Iterator[FrameType]:
+    if _calls:
+        letting_go = type(document.callbacks).unhold.__code__
+        yield from (call for call in calls(document) if call.f_code is letting_go)
 
 
 class Holding:

@@ -29,7 +29,7 @@ from . import encoding
 from .changes import ROOTS, classify, may_place, replaced, take_back
 from .columns import SentColumns, are_level, complete_sent, may_be_converted, whole
 from .errors import DuplicateModelId, UsageError
-from .holding import held_behind, is_letting_go
+from .holding import as_if_told, held_behind, is_letting_go
 from .identity import reachable
 from .late import LateChanges
 from .plain import PLAIN
@@ -57,6 +57,7 @@ __all__ = ["Outgoing"]
 
 T = TypeVar("T")
 
+_MANY = 256  # changes of which it is worth looking whether they can be forgotten
 _COLUMN_CHANGES = (ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent)
 
 
@@ -110,6 +111,7 @@ class Outgoing:
         self._threads = Threads()
         self._pushed = Pushed()
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
+        self._heard: set[DocumentChangedEvent] = set()  # of which the document may still be telling others
         self._early: set[DocumentChangedEvent] = set()  # sent before the document has told of them
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
@@ -180,14 +182,21 @@ class Outgoing:
         """
         told, behind = told_here(document), [*held_behind(document)]
         for event in [*told[:1], *behind, *told[1:]]:  # as they were made
-            if isinstance(event, DocumentPatchedEvent) and event not in self._early:
-                self._document_patched(event)
+            if isinstance(event, DocumentPatchedEvent) and event not in self._heard:
+                with as_if_told(document, event):
+                    self._document_patched(event)
                 self._early.add(event)
 
-    def forget_columns(self) -> None:
-        """Take note that something arrived: what was sent before is no longer the last that happened."""
+    def arrived(self, document: Document | None) -> None:
+        """Take note that something has arrived: what was sent before is no longer the last that happened.
+
+        Args:
+            document: The document, of which this thread is just telling nothing.
+        """
         self._sent_columns.forget()
-        self._early.clear()
+        if self._heard:
+            self._heard.intersection_update([] if document is None else being_told(document))
+            self._early &= self._heard
 
     def name_deferred(self) -> None:
         """Name the messages that still wait for their models: there is no later."""
@@ -214,6 +223,9 @@ class Outgoing:
             self._schedule.remove(event.callback)
 
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
+        self._heard.add(event)
+        if len(self._heard) > _MANY:
+            self._heard.intersection_update(being_told(event.document))
         try:
             self._take_up(event)
         except (SerializationError, DuplicateModelId) as error:

@@ -281,7 +281,7 @@ class SyncEngine:
             inbound: What arrived.
         """
         if self._followed is None or is_clear(self._followed):  # a handler may make a call while others wait
-            self._outgoing.forget_columns()
+            self._outgoing.arrived(self._followed)
             if self._conflicts.has_postponed and (self._followed is None or not being_told(self._followed)):
                 self._conflicts.release()
         if self._followed is not None:
@@ -307,6 +307,12 @@ class SyncEngine:
                 self._comeback.begin(inbound, self._followed, in_sync=self._document is not None)
             case Lost(error, unanswered):
                 self._lose(error, unanswered)
+
+    def catch_up(self) -> None:
+        """Ask for what the server has changed while a change of ours was being told, if nothing has arrived since."""
+        if self._conflicts.has_postponed and (self._followed is None or is_clear(self._followed)):
+            self._conflicts.release()
+            self._reread_doubts()
 
     def may_remove(self, patch: PatchDoc) -> bool:
         """Say whether a change from the server may take a model out of the document. Any thread may ask.

@@ -43,15 +43,15 @@ class Untold:
         self._count = 0
         self._held: set[Change] = set()
 
-    def changes(self, document: Document, setter: object) -> set[Change]:
-        """Give what is changed.
+    def changes(self, document: Document, setter: object) -> tuple[set[Change], set[Change]]:
+        """Give what is changed: what is about to be told, and what is held.
 
         Args:
             document: The document.
             setter: Who has made those changes that do not count.
         """
         told = [*being_told(document), *held_behind(document)]
-        return self._look_through_held(document, setter) | _changes(told, setter)
+        return _changes(told, setter), self._look_through_held(document, setter)
 
     def _look_through_held(self, document: Document, setter: object) -> set[Change]:
         # Bokeh has no other way to ask for what is held.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from bokeh.document import Document
+from bokeh.document.events import ColumnsStreamedEvent, MessageSentEvent, RootRemovedEvent
+from bokeh.events import ButtonClick
 from bokeh.models import Column, ColumnDataSource, Model
-from bokeh.models.widgets import Div
+from bokeh.models.widgets import Button, Div
 
 from bokehwire import ClientSession, PatchRejected, push_session
 
 from ..apps import model
-from ..live import LiveServer
+from ..live import DEADLINE, LiveServer
 from .faces import Face, contents, differences
 
 # What a program does to rows, and what the server makes of it over its own [7, 3].
@@ -30,6 +33,7 @@ def made() -> Document:
     for root in (Div(name="one", text="1"), Div(name="two", text="2"), Column(name="box", children=[Div(name="in")])):
         document.add_root(root)
     document.add_root(ColumnDataSource(name="source", data={"x": [1, 2]}))
+    document.add_root(Button(name="btn"))
     return document
 
 
@@ -96,7 +100,7 @@ def test_a_pull_does_not_lose_what_is_being_told(
         assert_equal(server, session)
         assert [*model(document, "source").data["x"]] == rows
         assert model(document, "one").text == ("1" if change else "new")
-        assert len(document.roots) == 4 + held
+        assert len(document.roots) == 5 + held
 
 
 @pytest.mark.parametrize("rollover", [None, 2])
@@ -139,3 +143,170 @@ def test_the_server_removes_what_the_change_places(held: str | None, server: Liv
         assert_equal(server, session)
         assert [child.name for child in box.children] == ["in"]
         assert [type(error) for error in errors] == [PatchRejected]
+
+
+@pytest.mark.parametrize("removal", ["child", "root"])
+def test_the_servers_removal_has_a_handler_make_a_call(removal: str, server: LiveServer, blocking: Face) -> None:
+    """What is under way then is dropped with it where it is about the model; and all else is sent again."""
+    errors: list[Exception] = []
+    transport = blocking.transport
+    with push_session(made(), url=server.url(), transport=transport, on_error=errors.append) as session:
+        document: Any = session.document
+        box, gone = model(document, "box"), model(document, "in" if removal == "child" else "two")
+        handler = once(session.force_roundtrip)
+        if removal == "child":
+            box.on_change("children", handler)
+            server.edit(session.id, lambda there: setattr(model(there, "box"), "children", []))
+        else:
+            document.on_change(lambda event: handler("", None, None) if isinstance(event, RootRemovedEvent) else None)
+            server.edit(session.id, lambda there: there.remove_root(model(there, "two")))
+        model(document, "one").text = "new"  # alone
+        gone.text, document.title = "gone", "T"
+        model(document, "source").stream({"x": [3]})
+        for _ in range(2):
+            with suppress(PatchRejected):
+                session.force_roundtrip()
+        assert_equal(server, session)
+        assert (document.title, [*model(document, "source").data["x"]]) == ("T", [1, 2, 3])
+        assert model(document, "one").text == "new"
+
+
+def test_a_listener_behind_the_session_pulls(server: LiveServer, blocking: Face) -> None:
+    """The session has heard of the change by then, and sent it."""
+    clicks: list[int] = []
+    with push_session(made(), url=server.url(), transport=blocking.transport) as session:
+        document: Any = session.document
+
+        def listen(event: object) -> None:
+            if isinstance(event, ColumnsStreamedEvent | MessageSentEvent):
+                session.pull()
+
+        document.on_change(listen)
+        model(document, "source").stream({"x": [3]})
+        server.edit(session.id, lambda there: model(there, "btn").on_click(lambda: clicks.append(1)))
+        document.callbacks.send_event(ButtonClick(model(document, "btn")))
+        assert_equal(server, session)
+        assert [*model(document, "source").data["x"]] == [1, 2, 3]
+        assert len(clicks) <= 1  # Bokeh 3.9 subscribes a model to events when it comes in
+
+
+@pytest.mark.parametrize("attr", ["text", "title"])
+def test_a_handler_of_a_held_change_sets_what_is_held_behind_it_and_pulls(
+    attr: str, server: LiveServer, blocking: Face
+) -> None:
+    """What the handler has set is the last that was made."""
+    with push_session(made(), url=server.url(), transport=blocking.transport) as session:
+        document: Any = session.document
+        one, two = model(document, "one"), model(document, "two")
+        owner = one if attr == "text" else document
+
+        def handler() -> None:
+            setattr(owner, attr, "handler")
+            session.pull()
+
+        two.on_change("text", once(handler))
+        document.hold("collect")
+        two.text = "x"
+        setattr(owner, attr, "held")
+        document.unhold()
+        assert_equal(server, session)
+        assert (document.title if attr == "title" else model(document, "one").text) == "handler"
+
+
+@pytest.mark.parametrize("call", ["push", "pull"])
+def test_changes_are_let_go_while_others_are_let_go(call: str, server: LiveServer, blocking: Face) -> None:
+    with push_session(made(), url=server.url(), transport=blocking.transport) as session:
+        document: Any = session.document
+        one, two = model(document, "one"), model(document, "two")
+
+        def batch() -> None:
+            document.hold("collect")
+            two.text = "x"
+            document.unhold()
+
+        two.on_change("text", once(session.pull if call == "pull" else lambda: session.push(document)))
+        one.on_change("text", once(batch))
+        document.hold("collect")
+        one.text = "new"
+        model(document, "source").stream({"x": [3]})
+        document.unhold()
+        assert_equal(server, session)
+        assert [*model(document, "source").data["x"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("change", "result"), [ROWS["stream"], ROWS["patch"]], ids=["stream", "patch"])
+def test_a_handler_holds_while_it_makes_a_call(
+    change: Callable[[Any], None], result: list[int], server: LiveServer, blocking: Face
+) -> None:
+    with push_session(made(), url=server.url(), transport=blocking.transport) as session:
+        document: Any = session.document
+        source = model(document, "source")
+
+        def handler() -> None:
+            server.edit(session.id, lambda there: setattr(model(there, "source"), "data", {"x": [7, 3]}))
+            document.hold("collect")
+            session.force_roundtrip()
+            document.unhold()
+
+        source.on_change("data", once(handler))
+        change(source)
+        assert_equal(server, session)
+        assert [*source.data["x"]] == result
+
+
+def test_a_question_in_the_call_tells_of_a_removal(server: LiveServer, blocking: Face) -> None:
+    """A server that holds, or fails, does not tell of it by itself."""
+    errors: list[Exception] = []
+    transport = blocking.transport
+    with push_session(made(), url=server.url(), transport=transport, on_error=errors.append) as session:
+        document: Any = session.document
+        one, two, box = (model(document, name) for name in ("one", "two", "box"))
+
+        def refuse(there: Document) -> None:
+            def remove(attr: str, old: object, new: object) -> None:
+                there.hold("collect")
+                there.remove_root(model(there, "one"))
+                raise ValueError("not this text")
+
+            model(there, "two").on_change("text", remove)
+
+        def handler() -> None:
+            two.text = "go"
+            for _ in range(2):
+                with suppress(PatchRejected):
+                    session.force_roundtrip()
+
+        server.edit(session.id, refuse)
+        box.on_change("children", once(handler))
+        box.children = [one, *box.children]
+        for _ in range(2):
+            with suppress(PatchRejected):
+                session.force_roundtrip()
+        assert_equal(server, session)
+        names = [name.rpartition(".")[2] for error in errors for name in getattr(error, "changes", ())]
+        assert {"text changed", "children changed"} <= {*names}
+
+
+@pytest.mark.parametrize("attr", ["text", "data"])
+def test_what_a_call_has_passed_over_is_asked_for_by_the_next_one(
+    attr: str, server: LiveServer, blocking: Face
+) -> None:
+    with push_session(made(), url=server.url(), transport=blocking.transport) as session:
+        document: Any = session.document
+        owner: Any = model(document, "one" if attr == "text" else "source")
+        value = "server" if attr == "text" else {"x": [7]}
+        waiting = [1]
+
+        def listen(event: object) -> None:
+            if waiting:
+                waiting.clear()
+                session.force_roundtrip()  # it is confirmed
+                server.edit(session.id, lambda there: setattr(model(there, owner.name), attr, value))
+                session.force_roundtrip()
+
+        document.on_change(listen)
+        if attr == "text":
+            owner.text = "new"
+        else:
+            owner.stream({"x": [3]})
+        session.wait_for(lambda: getattr(owner, attr) == value, DEADLINE)
