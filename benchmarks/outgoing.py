@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.document import Document
-from bokeh.document.events import DocumentPatchedEvent
+from bokeh.document.events import DocumentChangedEvent
 
 from .apps import made, named, plot
 from .faces import BOKEH, Face
@@ -77,14 +76,8 @@ def send_all(client: RawClient, messages: Sequence[bytes]) -> None:
     client.skip(min(AHEAD, len(messages)))
 
 
-class _Listener:
-    """Somebody who is told of each change, as every session is."""
-
-    def __init__(self, document: Document) -> None:
-        document.callbacks.on_change_dispatch_to(self)
-
-    def _document_patched(self, event: DocumentPatchedEvent) -> None:
-        pass
+def _listen(event: DocumentChangedEvent) -> None:
+    """Be told of a change, as every session is."""
 
 
 def bokeh_changes(streams: bool) -> Work:
@@ -93,7 +86,7 @@ def bokeh_changes(streams: bool) -> Work:
     async def turns(place: Place) -> Turns:
         while True:
             document = made(plot)
-            listener = _Listener(document)
+            document.on_change(_listen)
             plot_model, source = named(document, "figure"), named(document, "source")
             with place.meter(CHANGES) as meter:
                 if streams:
@@ -103,7 +96,6 @@ def bokeh_changes(streams: bool) -> Work:
                     for number in range(CHANGES):
                         plot_model.width = 301 + number
             yield meter.sample
-            del listener
 
     return turns
 
