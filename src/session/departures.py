@@ -220,18 +220,19 @@ class Departures:
             self.may_have_lost(number)
         places = {place for event in removing if (place := _place(event)) is not None}
         before = {model: _inside({model}) for models in map(partial(_placed, document), places) for model in models}
-        known = self._gone
+        inside = set[str]().union(*before.values())
+        known = {name: self._gone[name] for name in inside & self._gone.keys()}
         # At once, since a handler may make a call in which the answer to a change arrives that refers to one of them.
-        self._gone = {**known, **dict.fromkeys(set[str]().union(*before.values()), number)}
+        self._gone.update(dict.fromkeys(inside, number))
         try:
             yield
         finally:
             after = {model for models in map(partial(_placed, document), places) for model in models}
             left = set[str]().union(*(identities for model, identities in before.items() if model not in after))
-            stayed = set[str]().union(*before.values()) - left
-            self._gone = {name: at for name, at in self._gone.items() if at != number or name not in stayed} | {
-                name: known[name] for name in stayed & known.keys()
-            }
+            for name in inside - left:
+                if self._gone.get(name) == number:
+                    del self._gone[name]
+                    self._gone.update({name: known[name]} if name in known else {})
             # Our change that has given one a place may have come too late, and been dropped: a server that holds tells
             # of what it has removed only after its answer to that.
             self._unclear |= not self._placed_anew.isdisjoint(left)
