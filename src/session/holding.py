@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, finalize
 
-from .telling import being_told, calls
+from .telling import calls, told_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -194,7 +194,7 @@ class Holding:
             number: How many changes from the server had been handled before it.
         """
         self._interrupted = True
-        for event in being_told(document):
+        for event in told_here(document):
             self._told.setdefault(event, number)
         if self._before is None and is_letting_go(document):
             self._before = number

@@ -6,6 +6,7 @@ thread or a push may have come between, so what has become of the change is look
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -61,6 +62,19 @@ _MANY = 256  # changes of which it is worth looking whether they can be forgotte
 _COLUMN_CHANGES = (ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent)
 
 
+class _Mine(threading.local):
+    """What each thread knows of the changes that it makes.
+
+    Attributes:
+        heard: Those of which the session has heard, and the document may still be telling others.
+        early: Those that were sent before the document has told of them.
+    """
+
+    def __init__(self) -> None:
+        self.heard: set[DocumentChangedEvent] = set()
+        self.early: set[DocumentChangedEvent] = set()
+
+
 class Outgoing:
     """The changes of one session's document on their way to becoming requests.
 
@@ -111,8 +125,7 @@ class Outgoing:
         self._threads = Threads()
         self._pushed = Pushed()
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
-        self._heard: set[DocumentChangedEvent] = set()  # of which the document may still be telling others
-        self._early: set[DocumentChangedEvent] = set()  # sent before the document has told of them
+        self._mine = _Mine()
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     def follow(self, document: Document) -> None:
@@ -182,21 +195,16 @@ class Outgoing:
         """
         told, behind = told_here(document), [*held_behind(document)]
         for event in [*told[:1], *behind, *told[1:]]:  # as they were made
-            if isinstance(event, DocumentPatchedEvent) and event not in self._heard:
+            if isinstance(event, DocumentPatchedEvent) and event not in self._mine.heard:
                 with as_if_told(document, event):
                     self._document_patched(event)
-                self._early.add(event)
+                self._mine.early.add(event)
 
-    def arrived(self, document: Document | None) -> None:
-        """Take note that something has arrived: what was sent before is no longer the last that happened.
-
-        Args:
-            document: The document, of which this thread is just telling nothing.
-        """
+    def arrived(self) -> None:
+        """Take note that something has arrived while this thread tells of nothing: what was sent before is the past."""
         self._sent_columns.forget()
-        if self._heard:
-            self._heard.intersection_update([] if document is None else being_told(document))
-            self._early &= self._heard
+        self._mine.heard.clear()
+        self._mine.early.clear()
 
     def name_deferred(self) -> None:
         """Name the messages that still wait for their models: there is no later."""
@@ -223,9 +231,10 @@ class Outgoing:
             self._schedule.remove(event.callback)
 
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
-        self._heard.add(event)
-        if len(self._heard) > _MANY:
-            self._heard.intersection_update(being_told(event.document))
+        heard = self._mine.heard
+        heard.add(event)
+        if len(heard) > _MANY:
+            heard.intersection_update(told_here(event.document))
         try:
             self._take_up(event)
         except (SerializationError, DuplicateModelId) as error:
@@ -244,8 +253,8 @@ class Outgoing:
         is_pushed = not is_property and self._pushed.has(event)
         if is_pushed or setter is self._applier or self._is_part_of_pull(event):
             return
-        if self._early and event in self._early:
-            self._early.discard(event)
+        if event in self._mine.early:
+            self._mine.early.discard(event)
             return
         of_columns = not is_property and isinstance(event, _COLUMN_CHANGES)
         if self._acquaintance.has_written(event) or (of_columns and self._sent_columns.include(event)):

@@ -281,7 +281,7 @@ class SyncEngine:
             inbound: What arrived.
         """
         if self._followed is None or is_clear(self._followed):  # a handler may make a call while others wait
-            self._outgoing.arrived(self._followed)
+            self._outgoing.arrived()
             if self._conflicts.has_postponed and (self._followed is None or not being_told(self._followed)):
                 self._conflicts.release()
         if self._followed is not None:

@@ -6,9 +6,11 @@ session is one of these. Until it hears of the change, a handler may do somethin
 
 from __future__ import annotations
 
+import dis
 import sys
+from functools import lru_cache
 from threading import get_ident
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +50,15 @@ def told_here(document: Document) -> list[DocumentChangedEvent]:
     return [call.f_locals["event"] for call in calls(document) if call.f_code is telling][::-1]
 
 
+@lru_cache
+def _first_step(code: CodeType) -> int:
+    """Give the place of the first instruction at which the variables of a call can be looked at by another thread.
+
+    Before it, they are being set up, and Python 3.11 may crash.
+    """
+    return next(step.offset for step in dis.get_instructions(code) if step.opname == "RESUME") + 2
+
+
 def being_told(document: Document) -> list[DocumentChangedEvent]:
     """Find the changes that are made and of which not all have heard yet, in any thread. They are on the stacks.
 
@@ -59,6 +70,7 @@ def being_told(document: Document) -> list[DocumentChangedEvent]:
     """
     manager = document.callbacks
     telling = type(manager).trigger_on_change.__code__
+    begun = _first_step(telling)
     found: list[DocumentChangedEvent] = []
     current = sys._current_frames()
     frames = [current.pop(get_ident()), *current.values()]
@@ -68,7 +80,7 @@ def being_told(document: Document) -> list[DocumentChangedEvent]:
             frame = frames.pop(0)
             place = len(found)
             while frame is not None:
-                if frame.f_code is telling:
+                if frame.f_code is telling and frame.f_lasti >= begun:
                     local = frame.f_locals
                     if local.get("self") is manager and "event" in local:
                         found.insert(place, local["event"])
