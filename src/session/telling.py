@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dis
 import sys
+from collections import deque
+from contextlib import suppress
 from functools import lru_cache
+from itertools import accumulate, chain, repeat
 from threading import get_ident
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +53,20 @@ def told_here(document: Document) -> list[DocumentChangedEvent]:
     return [call.f_locals["event"] for call in calls(document) if call.f_code is telling][::-1]
 
 
+def _stack(frame: FrameType) -> deque[FrameType | None]:
+    """Give a stack of calls, the innermost first, and None behind the last.
+
+    In one step, in which no other thread runs: Python 3.11 may crash where a stack changes while it is walked.
+
+    Args:
+        frame: The innermost call.
+    """
+    stack: deque[FrameType | None] = deque()
+    with suppress(AttributeError):  # of None, at the end
+        stack.extend(accumulate(chain((frame,), repeat("f_back")), cast(Any, getattr)))
+    return stack
+
+
 @lru_cache
 def _first_step(code: CodeType) -> int:
     """Give the place of the first instruction at which the variables of a call can be looked at by another thread.
@@ -73,20 +90,19 @@ def being_told(document: Document) -> list[DocumentChangedEvent]:
     begun = _first_step(telling)
     found: list[DocumentChangedEvent] = []
     current = sys._current_frames()
-    frames = [current.pop(get_ident()), *current.values()]
-    frame: FrameType | None = None
+    stacks = [_stack(current.pop(get_ident())), *map(_stack, current.values())]
     try:
-        while frames:
-            frame = frames.pop(0)
+        for stack in stacks:
             place = len(found)
-            while frame is not None:
-                if frame.f_code is telling and frame.f_lasti >= begun:
+            for frame in stack:
+                if frame is not None and frame.f_code is telling and frame.f_lasti >= begun:
                     local = frame.f_locals
                     if local.get("self") is manager and "event" in local:
                         found.insert(place, local["event"])
-                frame = frame.f_back
     finally:
         # One of them is this very call. With it, every caller's variables would wait for the garbage collector.
         current.clear()
-        del frames, frame
+        for stack in stacks:
+            stack.clear()
+        frame = None
     return found
