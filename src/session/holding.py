@@ -7,16 +7,14 @@ are let go. What the server has changed until then was applied over them, while 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary
 
-from .telling import calls, told_here
+from .telling import is_told_from_hold, letting_go, told_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import FrameType
 
     from bokeh.document import Document
     from bokeh.document.events import DocumentChangedEvent
@@ -26,20 +24,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Holding",
     "as_if_told",
-    "begin",
     "held_behind",
     "is_held",
     "is_held_change",
     "is_letting_go",
     "let_go",
-    "letting_go",
 ]
-
-
-_calls: set[object] = set()
-"""One thing for each call of `unhold` that is under way. Where there is none, no stack need be looked at."""
-_early: WeakKeyDictionary[Document, DocumentChangedEvent] = WeakKeyDictionary()  # is sent before its turn
-_places: WeakKeyDictionary[Document, int] = WeakKeyDictionary()  # of the changes that were let go last
 
 
 def is_held(document: Document) -> bool:
@@ -66,31 +56,6 @@ def let_go(document: Document) -> Iterator[None]:
             document.hold(policy)
 
 
-@contextmanager
-def letting_go() -> Iterator[None]:
-    """Take note of a call of `unhold` while it goes on, whichever document's it is."""
-    call = object()
-    _calls.add(call)
-    try:
-        yield
-    finally:
-        _calls.discard(call)
-
-
-def begin(document: Document) -> None:
-    """Take up a document which may just let go of its changes: a handler of one may have opened the session.
-
-    Args:
-        document: The document, whose calls of `unhold` will be noted from now on.
-    """
-    call = object()
-    _calls.add(call)
-    if next(_letting_go(document), None) is None:
-        _calls.discard(call)
-    else:
-        finalize(document, _calls.discard, call)
-
-
 def is_letting_go(document: Document) -> bool:
     """Say whether a change that comes up now is one of those that were held back, with others behind it.
 
@@ -99,7 +64,7 @@ def is_letting_go(document: Document) -> bool:
     Args:
         document: The document.
     """
-    return next(_letting_go(document), None) is not None
+    return bool(letting_go(document))
 
 
 def is_held_change(document: Document) -> bool:
@@ -108,9 +73,7 @@ def is_held_change(document: Document) -> bool:
     Args:
         document: The document. This thread is the one that tells.
     """
-    manager = type(document.callbacks)
-    innermost = [call.f_code for call in islice(calls(document), 2)]
-    return innermost == [manager.trigger_on_change.__code__, manager.unhold.__code__]
+    return is_told_from_hold(document)
 
 
 def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
@@ -122,21 +85,8 @@ def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
     Yields:
         The changes, in order.
     """
-    early = _early.get(document)
-    for number, call in enumerate(_letting_go(document)):  # the innermost first
-        events, told = call.f_locals.get("events", []), call.f_locals.get("event")
-        if early is not None and any(event is early for event in events):
-            told = early
-        # Where there are thousands, to look for the place of each from the beginning would take long.
-        start = _places.get(document, 0) if number == 0 else 0
-        while start < len(events) and events[start] is not told:
-            start += 1
-        if start >= len(events):
-            start = next((place for place, event in enumerate(events) if event is told), -1)
-        if number == 0:
-            _places[document] = max(start, 0)
-        for place in range(start + 1, len(events)):
-            yield events[place]
+    for call in letting_go(document):
+        yield from call.behind
 
 
 @contextmanager
@@ -147,17 +97,10 @@ def as_if_told(document: Document, event: DocumentChangedEvent) -> Iterator[None
         document: The document. This thread is the one that lets go.
         event: The change, which is still to come.
     """
-    _early[document] = event
-    try:
+    with ExitStack() as stack:
+        for call in letting_go(document):
+            stack.enter_context(call.as_if_reached(event))
         yield
-    finally:
-        del _early[document]
-
-
-def _letting_go(document: Document) -> Iterator[FrameType]:
-    if _calls:
-        letting_go = type(document.callbacks).unhold.__code__
-        yield from (call for call in calls(document) if call.f_code is letting_go)
 
 
 class Holding:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .identity import Acquaintance
     from .recognition import Recognition
     from .requests import Change, Encoded
+    from .telling import Telling
 
 __all__ = ["Outgoing"]
 
@@ -126,6 +127,7 @@ class Outgoing:
         self._pushed = Pushed()
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
         self._mine = _Mine()
+        self._telling: Telling | None = None
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
     def follow(self, document: Document) -> None:
@@ -137,7 +139,7 @@ class Outgoing:
         self._title = document.title
         # `on_change_dispatch_to` asks for each event which methods a receiver has: 7 us (3.10.2, Python 3.13).
         document.on_change(self._changed)
-        watch(document, self._acquaintance.looked)
+        self._telling = watch(document, self._acquaintance.looked)
 
     def leave(self, document: Document) -> None:
         """Leave a document alone.
@@ -149,6 +151,7 @@ class Outgoing:
         self._deferred.clear()
         document.remove_on_change(self._changed)
         unwatch(document)
+        self._telling = None
 
     def end(self) -> None:
         """Send nothing more: until the program has been told of the loss, it may go on changing the document."""
@@ -222,7 +225,12 @@ class Outgoing:
                 return encoded
 
     def _changed(self, event: DocumentChangedEvent) -> None:
-        """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread."""
+        """Take up a change of the document: Bokeh calls this for each, at once and in the changing thread.
+
+        One that was made before the document was followed is in what was pushed.
+        """
+        if self._telling is None or not self._telling.tells_of(event):
+            return
         if isinstance(event, DocumentPatchedEvent):
             self._document_patched(event)
         elif isinstance(event, SessionCallbackAdded):

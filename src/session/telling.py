@@ -1,46 +1,210 @@
-"""Which changes a document is just telling of.
+"""Which changes a document is just telling of, and which it lets go of.
 
 Bokeh makes a change, and calls the handlers of the model and the listeners of the document while it tells of it; the
-session is one of these. Until it hears of the change, a handler may do something else, or another thread.
+session is one of these. Until it hears of the change, a handler may do something else, or another thread. And Bokeh
+lets go of held changes in one loop, which ends when a handler raises: of those that follow nobody would ever be told.
+It has no hook for either, so `Telling` stands in for two methods of the one document that is followed, and takes note.
 """
 
 from __future__ import annotations
 
-import dis
 import sys
-from collections import deque
-from contextlib import suppress
-from functools import lru_cache
-from itertools import accumulate, chain, repeat
+import weakref
+from contextlib import contextmanager
+from itertools import islice
 from threading import get_ident
-from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bokeh.document import Document
+    from bokeh.document.callbacks import DocumentCallbackManager
     from bokeh.document.events import DocumentChangedEvent
 
-__all__ = ["being_told", "calls", "told_here"]
+__all__ = ["LettingGo", "Telling", "being_told", "is_told_from_hold", "letting_go", "tells_nothing", "told_here"]
 
 
-def calls(document: Document) -> Iterator[FrameType]:
-    """Give the calls of this thread in which a document tells of a change, or lets go of those that were held back.
+class LettingGo:
+    """One call of `unhold`.
+
+    Attributes:
+        events: The changes that it lets go of.
+        place: Of the one of which the document is just telling, -1 before the first.
+    """
+
+    __slots__ = ("_early", "_is_early", "events", "place")
+
+    def __init__(self, events: list[DocumentChangedEvent]) -> None:
+        self.events = events
+        self.place = -1
+        self._early = 0  # from where to look for the next that is told early
+        self._is_early = False
+
+    def reach(self, event: DocumentChangedEvent) -> None:
+        """Take note of the change that is told next.
+
+        Args:
+            event: The change.
+        """
+        self.place = self._find(event, self.place + 1)
+
+    @property
+    def behind(self) -> Iterator[DocumentChangedEvent]:
+        """The changes that are still to come, in order."""
+        return islice(self.events, (self._early if self._is_early else self.place) + 1, None)
+
+    @contextmanager
+    def as_if_reached(self, event: DocumentChangedEvent) -> Iterator[None]:
+        """Have a change count as the one that is just told. Where it is not among these, nothing is done.
+
+        Args:
+            event: The change, which is still to come.
+        """
+        place = self._find(event, max(self._early, self.place + 1))
+        if place == len(self.events):
+            place = self._find(event, self.place + 1)
+        if place == len(self.events):
+            yield
+            return
+        self._early, self._is_early = place, True
+        try:
+            yield
+        finally:
+            self._is_early = False
+
+    def _find(self, event: DocumentChangedEvent, start: int) -> int:
+        place = start  # and not from the beginning each time, since there may be thousands
+        while place < len(self.events) and self.events[place] is not event:
+            place += 1
+        return place
+
+
+class Telling:
+    """The calls in which one document tells of its changes, of each thread.
+
+    Args:
+        document: The document. Changes of which it has begun to tell before this was made do not count.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._manager = weakref.ref(document.callbacks)
+        self._stacks: dict[int, list[DocumentChangedEvent | LettingGo]] = {}
+        self._before = WeakSet(_being_let_go(document.callbacks))
+        _tellings[document] = self
+
+    @property
+    def here(self) -> list[DocumentChangedEvent | LettingGo]:
+        """What this thread is about, the innermost call last."""
+        return self._stacks.get(get_ident(), [])
+
+    @property
+    def everywhere(self) -> list[list[DocumentChangedEvent | LettingGo]]:
+        """What the threads are about, this one first."""
+        others = self._stacks.copy()  # which no other thread comes between
+        return [others.pop(get_ident(), []), *others.values()]
+
+    def tells_of(self, event: DocumentChangedEvent) -> bool:
+        """Say whether a change that a listener of the document hears of was made since this was.
+
+        Args:
+            event: The change.
+        """
+        here = self.here
+        return bool(here) and here[-1] is event and event not in self._before
+
+    def trigger_on_change(self, event: DocumentChangedEvent) -> None:
+        """Have Bokeh tell of a change, or hold it back.
+
+        Args:
+            event: The change.
+        """
+        manager = self._manager()
+        if manager is None:
+            return
+        trigger = type(manager).trigger_on_change
+        if manager.hold_value is not None:
+            trigger(manager, event)
+            return
+        stack = self._stacks.setdefault(get_ident(), [])
+        depth = len(stack)
+        try:
+            if depth and isinstance(stack[-1], LettingGo):
+                stack[-1].reach(event)
+            stack.append(event)
+            trigger(manager, event)
+        finally:
+            self._leave(stack, depth)
+
+    def unhold(self) -> None:
+        """Let go of all that is held.
+
+        Raises:
+            BaseException: What handlers have raised, with the others as notes; first one that is to end the program.
+        """
+        manager = self._manager()
+        if manager is None:
+            return
+        failures: list[BaseException] = []
+        while True:
+            stack = self._stacks.setdefault(get_ident(), [])
+            depth = len(stack)
+            # Bokeh has no other way to ask for what is held.
+            call = LettingGo([] if manager.hold_value is None else manager._held_events.copy())
+            try:
+                stack.append(call)
+                type(manager).unhold(manager)
+                break
+            except BaseException as error:
+                failures.append(error)
+                policy = manager.hold_value  # which a handler may have set
+                manager.hold(policy or "collect")
+                held = set(manager._held_events)  # still, or by a handler
+                for event in call.behind:
+                    if event not in held:
+                        manager.trigger_on_change(event)  # and so it is held again
+                if policy is not None:
+                    break
+            finally:
+                self._leave(stack, depth)
+        if failures:
+            failure = next((raised for raised in failures if not isinstance(raised, Exception)), failures[0])
+            failures.remove(failure)
+            for other in failures:
+                failure.add_note(f"Also: {type(other).__name__}: {other}")
+            try:
+                raise failure
+            finally:
+                del failure, failures  # which would be in a cycle with the stack that it holds
+
+    def _leave(self, stack: list[DocumentChangedEvent | LettingGo], depth: int) -> None:
+        del stack[depth:]
+        if not stack:
+            self._stacks.pop(get_ident(), None)
+
+
+_tellings: WeakKeyDictionary[Document, Telling] = WeakKeyDictionary()
+
+
+def _being_let_go(manager: DocumentCallbackManager) -> Iterator[DocumentChangedEvent]:
+    """Give what this thread just lets go of: a handler of a held change may have opened the session."""
+    unhold = type(manager).unhold.__code__
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is unhold and frame.f_locals.get("self") is manager:
+            yield from frame.f_locals.get("events", ())
+
+
+def tells_nothing(document: Document) -> bool:
+    """Say whether this thread has made no change of which not all have heard yet.
 
     Args:
         document: The document.
-
-    Yields:
-        The calls of `trigger_on_change` and `unhold`, the innermost first.
     """
-    manager = document.callbacks
-    codes = type(manager).trigger_on_change.__code__, type(manager).unhold.__code__
-    frame: FrameType | None = sys._getframe().f_back
-    while frame is not None:
-        if frame.f_code in codes and frame.f_locals.get("self") is manager:
-            yield frame
-        frame = frame.f_back
+    telling = _tellings.get(document)
+    return telling is None or not telling.here
 
 
 def told_here(document: Document) -> list[DocumentChangedEvent]:
@@ -49,35 +213,12 @@ def told_here(document: Document) -> list[DocumentChangedEvent]:
     Args:
         document: The document.
     """
-    telling = type(document.callbacks).trigger_on_change.__code__
-    return [call.f_locals["event"] for call in calls(document) if call.f_code is telling][::-1]
-
-
-def _stack(frame: FrameType) -> deque[FrameType | None]:
-    """Give a stack of calls, the innermost first, and None behind the last.
-
-    In one step, in which no other thread runs: Python 3.11 may crash where a stack changes while it is walked.
-
-    Args:
-        frame: The innermost call.
-    """
-    stack: deque[FrameType | None] = deque()
-    with suppress(AttributeError):  # of None, at the end
-        stack.extend(accumulate(chain((frame,), repeat("f_back")), cast(Any, getattr)))
-    return stack
-
-
-@lru_cache
-def _first_step(code: CodeType) -> int:
-    """Give the place of the first instruction at which the variables of a call can be looked at by another thread.
-
-    Before it, they are being set up, and Python 3.11 may crash.
-    """
-    return next(step.offset for step in dis.get_instructions(code) if step.opname == "RESUME") + 2
+    telling = _tellings.get(document)
+    return [] if telling is None else _changes(telling.here)
 
 
 def being_told(document: Document) -> list[DocumentChangedEvent]:
-    """Find the changes that are made and of which not all have heard yet, in any thread. They are on the stacks.
+    """Find the changes that are made and of which not all have heard yet, in any thread.
 
     Args:
         document: The document.
@@ -85,24 +226,30 @@ def being_told(document: Document) -> list[DocumentChangedEvent]:
     Returns:
         The changes; those of each thread as they were made, first those of this one.
     """
-    manager = document.callbacks
-    telling = type(manager).trigger_on_change.__code__
-    begun = _first_step(telling)
-    found: list[DocumentChangedEvent] = []
-    current = sys._current_frames()
-    stacks = [_stack(current.pop(get_ident())), *map(_stack, current.values())]
-    try:
-        for stack in stacks:
-            place = len(found)
-            for frame in stack:
-                if frame is not None and frame.f_code is telling and frame.f_lasti >= begun:
-                    local = frame.f_locals
-                    if local.get("self") is manager and "event" in local:
-                        found.insert(place, local["event"])
-    finally:
-        # One of them is this very call. With it, every caller's variables would wait for the garbage collector.
-        current.clear()
-        for stack in stacks:
-            stack.clear()
-        frame = None
-    return found
+    telling = _tellings.get(document)
+    return [] if telling is None else [event for stack in telling.everywhere for event in _changes(stack)]
+
+
+def is_told_from_hold(document: Document) -> bool:
+    """Say whether the change of which this thread is just telling is one that was held back. One of a handler's is not.
+
+    Args:
+        document: The document.
+    """
+    telling = _tellings.get(document)
+    here = [] if telling is None else telling.here
+    return len(here) > 1 and isinstance(here[-2], LettingGo) and not isinstance(here[-1], LettingGo)
+
+
+def letting_go(document: Document) -> list[LettingGo]:
+    """Find the calls in which this thread lets go of held changes, the innermost first.
+
+    Args:
+        document: The document.
+    """
+    telling = _tellings.get(document)
+    return [] if telling is None else [call for call in reversed(telling.here) if isinstance(call, LettingGo)]
+
+
+def _changes(stack: list[DocumentChangedEvent | LettingGo]) -> list[DocumentChangedEvent]:
+    return [call for call in stack.copy() if not isinstance(call, LettingGo)]

@@ -13,7 +13,7 @@ from bokeh.document.events import DocumentPatchedEvent
 
 from .changes import classify
 from .holding import held_behind, is_held
-from .telling import being_told, calls
+from .telling import being_told, tells_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def is_clear(document: Document) -> bool:
     Args:
         document: The document.
     """
-    return not is_held(document) and next(calls(document), None) is None
+    return not is_held(document) and tells_nothing(document)
 
 
 class Untold:
