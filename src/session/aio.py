@@ -301,7 +301,7 @@ class AsyncClientSession:
         try:
             try:
                 self._runner.pump()
-                self._engine.let_go_of_held()
+                self._engine.take_up_all()
             finally:
                 unconfirmed = await self._hang_up(reason)
             self._runner.pump()
@@ -518,7 +518,7 @@ class AsyncClientSession:
         self._close_timeout = max(0.0, self._close_timeout - (time.monotonic() - begun))
         try:
             self._runner.pump()
-            self._engine.let_go_of_held()
+            self._engine.take_up_all()
             channel = self._channel
             if self._loss is None and channel and run_to_end(self._runner.perform(channel.has_delivered())):
                 self._closed, self._finished_by = True, threading.get_ident()
@@ -540,7 +540,7 @@ class AsyncClientSession:
         self._closed = True
         try:
             try:
-                self._engine.let_go_of_held()
+                self._engine.take_up_all()
             finally:
                 unconfirmed = () if self._channel is None else self._channel.unconfirmed
                 if self._channel is not None:
@@ -823,7 +823,7 @@ class AsyncClientSession:
     def _told(self, loss: ConnectionLost) -> ConnectionLost:
         """Give a loss with all that it has cost, for the program to be told; from then on its document is its own."""
         try:
-            self._engine.let_go_of_held()
+            self._engine.take_up_all()
         except Exception as error:  # of the program's handlers, which are told of these changes now
             loss.add_note(f"Letting go of what was held back failed: {type(error).__name__}: {error}")
         complete = describe_late(loss, self._engine.late_changes)

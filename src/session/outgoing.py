@@ -187,20 +187,19 @@ class Outgoing:
         return self._threads.written(lambda: self._write(document))
 
     def tell_early(self, document: Document) -> None:
-        """Send what this thread has made and the document has not told of yet: a pull in a handler is to replace it.
+        """Send what this thread has made and the document has not told of yet: a handler pulls, or closes the session.
 
         Args:
             document: The document.
-
-        Raises:
-            DuplicateModelId: Two models have the same id.
-            SerializationError: Something in it cannot be written as JSON.
         """
         told, behind = told_here(document), [*held_behind(document)]
         for event in [*told[:1], *behind, *told[1:]]:  # as they were made
             if isinstance(event, DocumentPatchedEvent) and event not in self._mine.heard:
-                with as_if_told(document, event):
-                    self._document_patched(event)
+                try:
+                    with as_if_told(document, event):
+                        self._document_patched(event)
+                except (SerializationError, DuplicateModelId) as error:
+                    self._on_trouble(error)
                 self._mine.early.add(event)
 
     def arrived(self) -> None:
@@ -427,10 +426,11 @@ class Outgoing:
             change = classify(event)
             self._conflicts.doubt(change.key)
             self._reread()
-            if isinstance(error, SerializationError | DuplicateModelId):
+            if isinstance(error, DuplicateModelId):
                 raise
             text = f"{change} cannot be written as JSON, and the server's value takes its place: "
-            raise SerializationError(f"{text}{type(error).__name__}: {error}") from error
+            cause = "" if isinstance(error, SerializationError) else f"{type(error).__name__}: "
+            raise SerializationError(f"{text}{cause}{error}") from error
 
     def _title_before(self, event: TitleChangedEvent) -> Before:
         before, self._title = Before(self._title), event.title

@@ -327,9 +327,10 @@ class SyncEngine:
         """The changes made since the connection was lost for good, until the document was let go of."""
         return self._outgoing.late_changes
 
-    def let_go_of_held(self) -> None:
-        """Take up the changes that the program holds back (`Document.hold`): there is no later."""
+    def take_up_all(self) -> None:
+        """Take up the changes that are held back (`Document.hold`), or just being told: there is no later."""
         if self._followed is not None:
+            self._outgoing.tell_early(self._followed)
             with let_go(self._followed):
                 pass
         self._outgoing.name_deferred()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from bokeh.core.serialization import SerializationError
 from bokeh.document import Document
 from bokeh.document.events import ColumnsStreamedEvent, MessageSentEvent, RootRemovedEvent
 from bokeh.events import ButtonClick
@@ -310,3 +311,58 @@ def test_what_a_call_has_passed_over_is_asked_for_by_the_next_one(
         else:
             owner.stream({"x": [3]})
         session.wait_for(lambda: getattr(owner, attr) == value, DEADLINE)
+
+
+HELD = pytest.mark.parametrize("held", [None, "collect", "combine"], ids=str)
+
+
+def with_rows_around(document: Any, change: Callable[[], object], held: Any) -> None:
+    """Stream rows, do something else, and stream again."""
+    if held:
+        document.hold(held)
+    model(document, "source").stream({"x": [3]})
+    change()
+    model(document, "source").stream({"x": [4]})
+    if held:
+        document.unhold()
+
+
+@HELD
+def test_a_handler_opens_the_session(held: Any, server: LiveServer, blocking: Face) -> None:
+    """What was made before is in the push, and is told of after it."""
+    document: Any = made()
+    opened: list[ClientSession] = []
+
+    def open_session() -> None:
+        opened.append(push_session(document, url=server.url(), transport=blocking.transport))
+
+    model(document, "source").on_change("data", once(open_session))
+    with_rows_around(document, lambda: setattr(model(document, "two"), "text", "new"), held)
+    (session,) = opened
+    with session:
+        assert_equal(server, session)
+        assert [*model(document, "source").data["x"]] == [1, 2, 3, 4]
+        document.title = "behind"
+        assert_equal(server, session)
+
+
+@HELD
+def test_a_handler_closes_the_session(held: Any, server: LiveServer, blocking: Face) -> None:
+    """What is just being told, and what is held behind it, was made before the close."""
+    document: Any = made()
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        model(document, "one").on_change("text", once(session.close))
+        with_rows_around(document, lambda: setattr(model(document, "one"), "text", "new"), held)
+    assert server.edit(session.id, lambda there: model(there, "one").text) == "new"
+    rows = server.edit(session.id, lambda there: [*model(there, "source").data["x"]])
+    assert rows == ([1, 2, 3, 4] if held else [1, 2, 3])  # what is made after the close is nobody's
+
+
+def test_a_handler_closes_the_session_and_the_change_cannot_be_written(server: LiveServer, blocking: Face) -> None:
+    document: Any = made()
+    session = push_session(document, url=server.url(), transport=blocking.transport)
+    model(document, "one").on_change("tags", once(session.close))
+    with pytest.raises(SerializationError, match="tags"):
+        model(document, "one").tags = [object()]
+    assert not session.connected
+    assert session.document is document
