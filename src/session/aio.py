@@ -725,8 +725,8 @@ class AsyncClientSession:
         waiting = 0 if self._channel is None else len(self._channel.unconfirmed)
         behind = f" (changes that wait as well: {waiting})" if waiting else ""
         return ReplyTimeout(
-            f"{self._url} did not answer the {asked} within {self._reply_timeout} s{behind}. Is the server busy? Try "
-            "again, or raise reply_timeout.",
+            f"{self._url} did not answer the {asked} within {self._reply_timeout} s{behind}. Is the server busy? "
+            "Try again, since a session that was open stays open, or raise reply_timeout.",
             request=asked,
             timeout=self._reply_timeout,
         )

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from bokeh.document import Document
 
-from bokehwire import AsyncClientSession, async_pull_session, async_push_session
+from bokehwire import AsyncClientSession, Reconnect, async_pull_session, async_push_session
 
 from ..apps import model
 from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
+from ..proxy import FaultProxy
 from ..session.faces import Face, contents
 from ..tally import TRIED
 from .conftest import EVERYTHING
@@ -158,6 +159,36 @@ def test_a_session_is_usable_and_complete_after_each_cancellation(
             else:
                 assert await at_every_await(attempt) >= 1
 
+    play(scenario, transport)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("call", ["force_roundtrip", "pull", "push"])
+def test_a_call_is_cancelled_while_the_session_connects_again(
+    call: str, transport: str, exchange_server: LiveServer, proxy: FaultProxy
+) -> None:
+    async def scenario(face: Face) -> None:
+        again = Reconnect(first_delay=0.001, max_delay=0.01, deadline=DEADLINE)
+        url, name = proxy.websocket_url(APP), f"cancelled-{next(_COUNTING)}"
+        async with AsyncClientSession(name, url, transport=transport, reconnect=again) as session:
+            await session.pull()
+            numbers = itertools.count(2)
+
+            async def attempt(stop_at: int, turns: int) -> bool:
+                slider, number = model(session.document, "slider"), next(numbers) % 100
+                proxy.drop()
+                await session.wait_for(lambda: not session.connected, DEADLINE)
+                slider.value = number
+                reached = await cancelled(CALLS[call](session), stop_at, turns)
+                await session.force_roundtrip()
+                there = await face.edit(exchange_server, session, contents, APP)
+                assert there == contents(session.document)
+                assert model(session.document, "slider").value == number
+                return reached
+
+            assert await at_every_await(attempt) > 1
+
+    proxy.arm(None)
     play(scenario, transport)
 
 

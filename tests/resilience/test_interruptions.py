@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import bokeh
 import pytest
+from bokeh.document import Document
 
 from bokehwire import ClientSession, SessionClosed
 
@@ -18,7 +19,7 @@ from ..apps import model
 from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..proxy import Action, Direction, Fault, FaultProxy, Position
-from ..session.faces import Face
+from ..session.faces import AnySession, Face, do
 from ..tally import TRIED
 from .conftest import EVERYTHING
 from .exchange import APP, surviving_tasks
@@ -158,6 +159,51 @@ def test_an_interruption_while_the_server_is_waited_for(
     if call == "run_until_closed":
         frames = frames[:1]  # later on the change may be confirmed or not
     for direction, number in frames:
+        proxy.arm(Fault("call", direction, number, Position.BEFORE, Action.STALL))
+        with no_leaks():
+            Face(kind, transport).play(scenario)
+            proxy.release()
+            proxy.drop()
+        TRIED["interruptions"] += 1
+
+
+async def opened(how: str, face: Face, proxy: FaultProxy, document: Document) -> AnySession:
+    """Calls `pull_session` or `push_session`."""
+    options: Any = {"session_id": f"interrupted-{next(_COUNTING)}", "url": proxy.url(APP), "reply_timeout": DEADLINE}
+    options["close_timeout"] = 0.3  # for the proxy is stalled then
+    proxy.enter("call")
+    session = await (face.pull(**options) if how == "pull" else face.push(document, **options))
+    proxy.enter("after")
+    return session
+
+
+@pytest.mark.parametrize("transport", ["tornado", "aiohttp"])
+@pytest.mark.parametrize("kind", ["blocking", "io_loop"])
+@pytest.mark.parametrize("how", ["pull", "push"])
+def test_an_interruption_while_a_session_is_opened(
+    how: str, kind: str, transport: str, exchange_server: LiveServer, proxy: FaultProxy
+) -> None:
+    """Nobody has the session then, so that nothing of it is left, and the document that was to be pushed is free."""
+
+    async def undisturbed(face: Face) -> None:
+        await do((await opened(how, face, proxy, Document())).close())
+
+    async def scenario(face: Face) -> None:
+        document = Document()
+        with interrupted_at(proxy), pytest.raises(KeyboardInterrupt):
+            await opened(how, face, proxy, document)
+        proxy.release()
+        proxy.enter("after")
+        session = await face.push(document, url=exchange_server.url(APP))
+        await do(session.force_roundtrip())
+        await do(session.close())
+        assert not await surviving_tasks(face)
+
+    proxy.arm(None)
+    Face(kind, transport).play(undisturbed)
+    frames = [(frame.direction, frame.number) for frame in proxy.frames if frame.phase == "call"]
+    assert {direction for direction, _ in frames} == set(Direction)
+    for direction, number in frames if EVERYTHING else [frames[0], frames[len(frames) // 2], frames[-1]]:
         proxy.arm(Fault("call", direction, number, Position.BEFORE, Action.STALL))
         with no_leaks():
             Face(kind, transport).play(scenario)
