@@ -425,9 +425,11 @@ class SyncEngine:
                 self._replacing = None
         document.models.flush_synced()
         self._recognition.config_id = config_id(content)
-        if self._conflicts.has_unanswered or answered or self._applier.handled != before:
-            # What they take out was brought back here, and the server drops what refers to it. And a handler may have
-            # made a call, in which the server has confirmed what is overwritten here.
+        ours: object = self._applier
+        told = any(other.setter is not ours for other in being_told(document))
+        if self._conflicts.has_unanswered or answered or told or self._applier.handled != before:
+            # What they take out was brought back here, and the server drops what refers to it. A handler may have made
+            # a call, in which the server has confirmed what is overwritten here, and another thread be about to send.
             self._conflicts.doubt_everything()
             self._overwritten = self._answers
             self._departures.may_be_missing([str(model.id) for model in document.models], self._applier.handled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from bokeh.document.events import ModelChangedEvent, RootRemovedEvent
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
-from bokehwire import push_session
+from bokehwire import PatchRejected, push_session
 from bokehwire.session import encoding, turns
+from bokehwire.session.conflicts import Conflicts
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
+from . import faces
 from .faces import Face
+from .interrupting import in_another_thread
 
 
 def made() -> Document:
@@ -317,3 +321,51 @@ def test_the_removal_of_a_root_of_which_a_document_tells_after_a_push_without_it
         document.remove_root(root)
         session.force_roundtrip()
         assert server.edit(session.id, contents, "/slider") == ([3], [0, 7, 8])
+
+
+WHILE_PULLED: dict[str, Callable[[Document], object]] = CHANGES | {
+    "a title": lambda document: setattr(document, "title", "new"),
+    "a root that goes": lambda document: document.remove_root(model(document, "slider")),
+    "children": lambda document: setattr(model(document, "box"), "children", [Div(name="put in")]),
+    "a child": lambda document: model(document, "box").children.append(Div(name="put in")),
+}
+
+
+@pytest.mark.parametrize("place", ["written", "noted"])
+@pytest.mark.parametrize("change", WHILE_PULLED.values(), ids=WHILE_PULLED)
+def test_another_thread_pulls_while_a_change_is_being_sent(
+    change: Callable[[Document], object],
+    place: str,
+    server: LiveServer,
+    blocking: Face,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the pull overwrites here and the server is told of all the same comes back."""
+    document = made()
+    document.add_root(Column(name="box", children=[Div(name="in it")]))
+    waiting: list[int] = []
+
+    def pull_first(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if waiting:
+                waiting.clear()
+                in_another_thread(session.pull)
+            return real(*arguments)
+
+        return call
+
+    if place == "written":
+        monkeypatch.setattr(encoding, "encode_event", pull_first(encoding.encode_event))
+    else:
+        monkeypatch.setattr(Conflicts, "changed", pull_first(Conflicts.changed))
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        waiting.append(1)
+        with suppress(RuntimeError):  # Bokeh's, which may have been about to tell others of it
+            change(document)
+        assert not waiting
+        for _ in range(2):
+            with suppress(PatchRejected):  # of a child, which is made all the same
+                session.force_roundtrip()
+        there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
+        assert there == here, faces.differences(there, here)
