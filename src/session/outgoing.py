@@ -334,7 +334,7 @@ class Outgoing:
         self, told: DocumentPatchedEvent, event: DocumentPatchedEvent, before: Before | None, places: bool
     ) -> bool:
         """Post a change in the place of one that is told, and say whether what it makes is there no more."""
-        replaced_before = self._applier.replaced
+        known = self._applier.handled, self._applier.replaced
         if places or isinstance(event, RootRemovedEvent):
             self._note_what_leaves(told)
         change, implied, encoded = self._encode(event, is_as_told=event is told)
@@ -357,7 +357,8 @@ class Outgoing:
             overtaken = is_overtaken(event)
             if (
                 overtaken
-                or self._applier.replaced != replaced_before  # by another thread, which did not know of this change
+                # Another thread has applied something, which did not know of this change.
+                or known != (self._applier.handled, self._applier.replaced)
                 or self._holding.concerns(change.key)
                 or (not is_plain and (self._sent_columns.are_overtaken(event) or may_be_converted(event)))
             ):
