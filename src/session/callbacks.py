@@ -44,9 +44,10 @@ class DueCallback:
         Returns:
             What is left to await, or None when the callback is done.
         """
-        call: Callable[[], Awaitable[object] | None] = self.source.callback
+        call: Callable[[], object] = self.source.callback
         self.begun = True
-        return call()
+        result = call()
+        return result if isinstance(result, Awaitable) else None  # what else it may return Bokeh ignores as well
 
 
 class CallbackSchedule:

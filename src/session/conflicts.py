@@ -312,6 +312,13 @@ class Conflicts:
         if doubts.everything:
             self._everything_asked -= 1
 
+    @_locked
+    def ask_again(self) -> None:
+        """Note that it is not known whether the server is asked for what is in doubt, and for what."""
+        self._everything_doubted = True
+        self._asked.clear()
+        self._everything_asked = 0
+
     @contextmanager
     def collecting(self) -> Iterator[set[Key | None]]:
         """Collect the keys of changes that are answered meanwhile, as where a handler makes a call.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -44,9 +45,13 @@ class Acquaintance:
 
     Bokeh's own record is not enough: it is kept by id alone, so that of two models with the same id it forgets one.
     And whatever it applies, `Document.apply_json_patch` takes every model of the document for known to both sides.
+
+    Attributes:
+        looking: Held by the thread that looks through the models or gives them ids: each gets one once.
     """
 
     def __init__(self) -> None:
+        self.looking = threading.RLock()
         self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
         self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
         self._attached: WeakSet[Model] = WeakSet()  # that have come in, by changes of which nothing is written yet
@@ -178,6 +183,10 @@ class Acquaintance:
             self._attached |= attached & self._new_models(document)
 
     def _give_ids(self, document: Document, models: set[Model]) -> None:
+        with self.looking:
+            self._give_ids_at_once(document, models)
+
+    def _give_ids_at_once(self, document: Document, models: set[Model]) -> None:
         counted = {model for model in models if _COUNTED.fullmatch(model.id)}
         if not counted or "BOKEH_SIMPLE_IDS" in os.environ:
             return

@@ -139,7 +139,7 @@ class Outgoing:
         self._title = document.title
         # `on_change_dispatch_to` asks for each event which methods a receiver has: 7 us (3.10.2, Python 3.13).
         document.on_change(self._changed)
-        self._telling = watch(document, self._acquaintance.looked)
+        self._telling = watch(document, self._acquaintance.looked, self._acquaintance.looking)
 
     def leave(self, document: Document) -> None:
         """Leave a document alone.

@@ -309,9 +309,10 @@ class SyncEngine:
                 self._lose(error, unanswered)
 
     def catch_up(self) -> None:
-        """Ask for what the server has changed while a change of ours was being told, if nothing has arrived since."""
+        """Ask for what is in doubt, if nothing has arrived since a change of ours was being told, or since Ctrl-C."""
         if self._conflicts.has_postponed and (self._followed is None or is_clear(self._followed)):
             self._conflicts.release()
+        if self._conflicts.has_doubts:
             self._reread_doubts()
 
     def may_remove(self, patch: PatchDoc) -> bool:
@@ -462,23 +463,23 @@ class SyncEngine:
         """Ask for the server's document where its values are needed to settle a conflict, once at a time."""
         if self._rereads:
             return
-        doubts = self._conflicts.take_doubts()
-        if not doubts:
-            return
-        request = Request(Ask.PULL)
-
-        def resolve(reply: Reply) -> None:
-            self._resolve(reply, doubts)
-
-        request.on_answer = resolve
-        self._rereads[request] = doubts
-        self._post(request)
+        try:
+            doubts = self._conflicts.take_doubts()
+            if doubts:
+                request = Request(Ask.PULL, on_answer=lambda reply: self._resolve(reply, doubts))
+                self._rereads[request] = doubts
+                self._post(request)
+        except BaseException:  # as by Ctrl-C: whether it will be asked nobody knows
+            self._rereads.clear()
+            self._conflicts.ask_again()
+            raise
 
     def _resolve(self, reply: Reply, doubts: Doubts) -> None:
         """Set what was in doubt to what the server has."""
         document = self._followed
         if document is None or not isinstance(reply, PullDocReply):
             return
+        document.models.recompute()  # which Ctrl-C may have kept Bokeh from
         try:
             snapshot = Snapshot(reply.content)
         except ValueError as error:
@@ -523,6 +524,8 @@ class SyncEngine:
         request = Request(Ask.PULL, urgent=True)
 
         def judge(answer: Reply) -> None:
+            if request.abandoned:
+                return
             document = self._followed
             if document is None or not isinstance(answer, PullDocReply):
                 raise ApplyError(f"the server answered a pull with {type(answer).__name__}, not with a document.")
@@ -539,8 +542,13 @@ class SyncEngine:
             self._judge.judge(requests, reply, evidence, applied(requests, evidence, whole=not refused))
 
         request.on_answer = judge
-        self._investigations[request] = (requests, reply)
-        self._post(request)
+        try:
+            self._investigations[request] = (requests, reply)
+            self._post(request)
+        except BaseException:  # as by Ctrl-C: whether it will be asked nobody knows
+            request.abandoned = True
+            self._investigations.pop(request, None)
+            raise
 
     def _settle(self, request: Request, reply: Reply | None, error: Exception | None) -> None:
         if request.done:

@@ -14,6 +14,7 @@ from .telling import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from bokeh.document import Document
     from bokeh.model import Model
@@ -21,13 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["unwatch", "watch"]
 
 
-def watch(document: Document, looked: Callable[[Document, set[Model], set[Model]], None]) -> Telling:
+def watch(
+    document: Document,
+    looked: Callable[[Document, set[Model], set[Model]], None],
+    looking: AbstractContextManager[object],
+) -> Telling:
     """Have something called whenever the models of a document were looked through, and note of which changes it tells.
 
     Args:
         document: The document.
         looked: Is given the document, the models that have come in, and those that have left. It may have the models
             looked through again.
+        looking: Entered while they are, and while it is given that. One thread at a time: of two, the one that has
+            begun first and ends last would forget what the other has brought in.
 
     Returns:
         Of which changes it tells, from here on.
@@ -38,7 +45,9 @@ def watch(document: Document, looked: Callable[[Document, set[Model], set[Model]
 
     def look() -> None:
         there, document = manager(), followed()
-        if there is not None:
+        if there is None:
+            return
+        with looking:
             before = set(there)
             recompute(there)
             if document is not None:
