@@ -2,18 +2,20 @@
 
 Bokeh looks through the models of a document as soon as a change may have brought some in or taken some out, and only
 then calls the handlers of the change. It has no hook there; so the method that does it is replaced, of one document
-alone, by one that calls it, like those of `Telling`.
+alone, by one that calls it, like those of `Telling`. So is the one that puts it off while roots come and go: when
+a handler raises meanwhile, Bokeh (3.9.2, 3.10.2 and 4.0.0.dev8) would put it off for ever.
 """
 
 from __future__ import annotations
 
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from .telling import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from bokeh.document import Document
@@ -54,7 +56,24 @@ def watch(
                 after = set(there)
                 looked(document, after - before, before - after)
 
+    @contextmanager
+    def freeze() -> Iterator[None]:
+        there, is_frozen = manager(), False
+        try:
+            if there is not None:
+                with looking:
+                    there._freeze_count += 1
+                    is_frozen = True
+            yield
+        finally:
+            if there is not None and is_frozen:
+                with looking:
+                    there._freeze_count -= 1
+                    if there._freeze_count == 0:
+                        there.recompute()
+
     cast(Any, models).recompute = look
+    cast(Any, models).freeze = freeze
     telling, manager_of_changes = Telling(document), cast(Any, document.callbacks)
     manager_of_changes.trigger_on_change = telling.trigger_on_change
     manager_of_changes.unhold = telling.unhold
@@ -67,6 +86,7 @@ def unwatch(document: Document) -> None:
     Args:
         document: The document.
     """
-    vars(document.models).pop("recompute", None)
+    for method in "recompute", "freeze":
+        vars(document.models).pop(method, None)
     for method in "trigger_on_change", "unhold":
         vars(document.callbacks).pop(method, None)

@@ -32,7 +32,7 @@ def in_another_thread(work: Callable[[], object]) -> None:
 
 
 def interrupted_at_every_check(
-    modules: list[ModuleType], make: Callable[[], T], act: Callable[[T], object]
+    modules: list[ModuleType], make: Callable[[], T], act: Callable[[T], object], *, step: int = 1
 ) -> Iterator[T]:
     """Do something again and again, each time with a KeyboardInterrupt at another place in some modules.
 
@@ -43,12 +43,13 @@ def interrupted_at_every_check(
         modules: Where to interrupt.
         make: Makes what is acted on, uninterrupted.
         act: What is interrupted.
+        step: How many places to go on each time.
 
     Yields:
         What was acted on, after each interruption; at last after a run that had come to its end.
     """
     files = {module.__file__ for module in modules}
-    for number in itertools.count():
+    for number in itertools.count(step=step):
         subject = make()
         places = itertools.count()
 

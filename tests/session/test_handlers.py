@@ -6,12 +6,15 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from bokeh.document.events import RootRemovedEvent
+from bokeh.models import Column
+from bokeh.models.widgets import Div
 
 from bokehwire import ApplyError, UsageError
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
-from .faces import Face, do
+from .faces import Face, contents, differences, do
 
 
 class Stopped(BaseException):
@@ -130,3 +133,54 @@ def test_calls_in_handlers_do_not_nest_without_end(server: LiveServer, blocking:
         assert all(len(str(trouble)) < 500 for trouble in troubles)
 
     blocking.play(scenario)
+
+
+def test_a_listener_raises_while_a_pull_takes_out_the_roots(server: LiveServer, face: Face) -> None:
+    """Bokeh's own document would not take up another model from then on."""
+
+    async def scenario(face: Face) -> None:
+        session = await face.pull(url=server.url("/slider"))
+        document: Any = session.document
+        document.add_root(Column(name="box"))
+        waiting = [1]
+
+        def listen(event: object) -> None:
+            if waiting and isinstance(event, RootRemovedEvent):
+                waiting.clear()
+                raise ValueError("the listener's own")
+
+        document.on_change(listen)
+        with pytest.raises(ApplyError, match="the listener's own"):
+            await do(session.pull())
+        await do(session.pull())
+        model(document, "box").children.append(Div(name="in it"))
+        await do(session.force_roundtrip())
+        model(document, "in it").text = "changed"
+        await do(session.force_roundtrip())
+        there = await face.edit(server, session, contents, "/slider")
+        assert there == contents(document), differences(there, contents(document))
+
+    face.play(scenario)
+
+
+@pytest.mark.parametrize("result", [1, "text", [None]], ids=str)
+def test_a_document_callback_may_return_anything(result: object, server: LiveServer, face: Face) -> None:
+    async def scenario(face: Face) -> None:
+        errors: list[Exception] = []
+        session = await face.pull(url=server.url("/slider"), on_error=errors.append)
+        ran: list[str] = []
+
+        def callback(name: str) -> Any:
+            ran.append(name)
+            return result
+
+        document: Any = session.document
+        document.add_next_tick_callback(lambda: callback("tick"))
+        document.add_timeout_callback(lambda: callback("timeout"), 1)
+        document.add_periodic_callback(lambda: callback("period"), 1)
+        await do(
+            session.wait_for(lambda: {*ran} == {"tick", "timeout", "period"} and ran.count("period") > 1, DEADLINE)
+        )
+        assert not errors
+
+    face.play(scenario)

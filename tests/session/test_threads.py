@@ -12,9 +12,10 @@ from bokeh.document import Document
 from bokeh.document.events import ModelChangedEvent, RootRemovedEvent
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
+from bokeh.util.serialization import make_globally_unique_id
 
 from bokehwire import PatchRejected, push_session
-from bokehwire.session import encoding, turns
+from bokehwire.session import encoding, identity, turns
 from bokehwire.session.conflicts import Conflicts
 
 from ..apps import model
@@ -369,3 +370,31 @@ def test_another_thread_pulls_while_a_change_is_being_sent(
                 session.force_roundtrip()
         there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
         assert there == here, faces.differences(there, here)
+
+
+def test_two_threads_bring_models_in_at_once(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that looks through the models finds those of the other, and each gets one id."""
+    document = made()
+    given: list[str] = []
+    others: list[threading.Thread] = []
+
+    def give() -> Any:
+        if not others:
+            others.append(threading.Thread(target=document.models.recompute))
+            others[0].start()
+            others[0].join(0.2)  # it has to wait for this thread, and would give the model another id if it did not
+        given.append(make_globally_unique_id())
+        return given[-1]
+
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        monkeypatch.setattr(identity, "make_globally_unique_id", give)
+        new = Div(name="new")
+        document.add_root(new)
+        others[0].join(DEADLINE)
+        session.force_roundtrip()
+        assert given == [new.id]
+        new.text = "changed"
+        session.force_roundtrip()
+        assert server.edit(session.id, lambda there: model(there, "new").text, "/slider") == "changed"
