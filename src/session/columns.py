@@ -34,7 +34,7 @@ from .holding import is_held_change, is_letting_go
 from .identity import defined_ids
 from .plain import PLAIN
 from .requests import Encoded
-from .telling import being_told
+from .telling import being_told, letting_go
 from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class SentColumns:
         self._sent: dict[tuple[str, str], Encoded] = {}  # of what is let go together
         self._had: WeakSet[DocumentChangedEvent] = WeakSet()
         self._streamed: dict[tuple[str, str], ColumnsStreamedEvent] = {}  # last, since anything arrived
-        self._touched: set[tuple[str, str]] = set()  # columns that a handler has changed while held changes were let go
+        self._touched: set[tuple[str, str]] = set()  # columns that were changed while held changes were let go
 
     def forget(self) -> None:
         """Forget the columns: what was let go together has been taken up."""
@@ -80,7 +80,11 @@ class SentColumns:
             event: The change.
             encoded: How it was written out.
         """
-        if isinstance(event, _COLUMN_CHANGES) and is_letting_go(event.document) and not is_held_change(event.document):
+        if (
+            isinstance(event, _COLUMN_CHANGES)
+            and letting_go(event.document, anywhere=True)
+            and not is_held_change(event.document)
+        ):
             self._touched.add((str(event.model.id), event.attr))
         if isinstance(event, ColumnsStreamedEvent):
             self._streamed[str(event.model.id), event.attr] = event

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .telling import is_told_from_hold, letting_go, told_here
+from .telling import being_told, is_told_from_hold, letting_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,16 +76,17 @@ def is_held_change(document: Document) -> bool:
     return is_told_from_hold(document)
 
 
-def held_behind(document: Document) -> Iterator[DocumentChangedEvent]:
+def held_behind(document: Document, *, anywhere: bool = False) -> Iterator[DocumentChangedEvent]:
     """Give the changes that were held back and are still to come, where those of a document are just let go.
 
     Args:
         document: The document. This thread is the one that lets go.
+        anywhere: Whether those are meant as well that other threads let go of.
 
     Yields:
         The changes, in order.
     """
-    for call in letting_go(document):
+    for call in letting_go(document, anywhere=anywhere):
         yield from call.behind
 
 
@@ -120,7 +121,7 @@ class Holding:
             keys: What it changes.
             number: How many changes from the server had been handled before it.
         """
-        if not is_held(document) and not (self._before is not None and is_letting_go(document)):
+        if not is_held(document) and not (self._before is not None and letting_go(document, anywhere=True)):
             self._before = None
             self._keys.clear()
             self._interrupted = self._interrupted and bool(self._told)
@@ -130,16 +131,18 @@ class Holding:
         self._keys.update(key for key in keys if key is not None)
 
     def interrupted(self, document: Document, number: int) -> None:
-        """Take note that a change from the server comes up in a call that a handler makes of a change of ours.
+        """Take note that a change from the server comes up while changes of ours are being told.
+
+        In a call that a handler makes of one, or in another thread.
 
         Args:
             document: The document.
             number: How many changes from the server had been handled before it.
         """
         self._interrupted = True
-        for event in told_here(document):
+        for event in being_told(document):
             self._told.setdefault(event, number)
-        if self._before is None and is_letting_go(document):
+        if self._before is None and letting_go(document, anywhere=True):
             self._before = number
 
     def made_after(self, handled: int, event: DocumentChangedEvent) -> int:

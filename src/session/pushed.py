@@ -49,7 +49,7 @@ class Pushed:
         }
         same = (roots, lengths) == (self._roots, self._lengths)
         self._roots, self._lengths = roots, lengths
-        self._had = WeakSet([*being_told(document), *held_behind(document)])
+        self._had = WeakSet([*being_told(document), *held_behind(document, anywhere=True)])
         return same
 
     def has(self, event: DocumentPatchedEvent) -> bool:

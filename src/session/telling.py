@@ -95,6 +95,11 @@ class Telling:
         _tellings[document] = self
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether any thread is about anything."""
+        return any(self._stacks.copy().values())
+
+    @property
     def here(self) -> list[DocumentChangedEvent | LettingGo]:
         """What this thread is about, the innermost call last."""
         return self._stacks.get(get_ident(), [])
@@ -198,13 +203,13 @@ def _being_let_go(manager: DocumentCallbackManager) -> Iterator[DocumentChangedE
 
 
 def tells_nothing(document: Document) -> bool:
-    """Say whether this thread has made no change of which not all have heard yet.
+    """Say whether no thread has made a change of which not all have heard yet, or lets go of any.
 
     Args:
         document: The document.
     """
     telling = _tellings.get(document)
-    return telling is None or not telling.here
+    return telling is None or not telling.is_under_way
 
 
 def told_here(document: Document) -> list[DocumentChangedEvent]:
@@ -241,14 +246,18 @@ def is_told_from_hold(document: Document) -> bool:
     return len(here) > 1 and isinstance(here[-2], LettingGo) and not isinstance(here[-1], LettingGo)
 
 
-def letting_go(document: Document) -> list[LettingGo]:
+def letting_go(document: Document, *, anywhere: bool = False) -> list[LettingGo]:
     """Find the calls in which this thread lets go of held changes, the innermost first.
 
     Args:
         document: The document.
+        anywhere: Whether those of all threads are meant.
     """
     telling = _tellings.get(document)
-    return [] if telling is None else [call for call in reversed(telling.here) if isinstance(call, LettingGo)]
+    if telling is None:
+        return []
+    stacks = telling.everywhere if anywhere else [telling.here]
+    return [call for stack in stacks for call in reversed(stack.copy()) if isinstance(call, LettingGo)]
 
 
 def _changes(stack: list[DocumentChangedEvent | LettingGo]) -> list[DocumentChangedEvent]:

@@ -27,7 +27,7 @@ __all__ = ["Untold", "is_clear"]
 
 
 def is_clear(document: Document) -> bool:
-    """Say whether there are no such changes of this thread's, which is quickly told.
+    """Say whether there are no such changes, which is quickly told.
 
     Args:
         document: The document.
@@ -50,7 +50,7 @@ class Untold:
             document: The document.
             setter: Who has made those changes that do not count.
         """
-        told = [*being_told(document), *held_behind(document)]
+        told = [*being_told(document), *held_behind(document, anywhere=True)]
         return _changes(told, setter), self._look_through_held(document, setter)
 
     def _look_through_held(self, document: Document, setter: object) -> set[Change]:

@@ -398,3 +398,53 @@ def test_two_threads_bring_models_in_at_once(
         new.text = "changed"
         session.force_roundtrip()
         assert server.edit(session.id, lambda there: model(there, "new").text, "/slider") == "changed"
+
+
+ELSEWHERE: dict[str, Callable[[Document, Callable[[Callable[[Document], object]], object]], object]] = {
+    "the server's data": lambda _, edit: edit(lambda there: setattr(model(there, "source"), "data", {"x": [5]})),
+    "the server's rows": lambda _, edit: edit(lambda there: model(there, "source").stream({"x": [5]})),
+    "rows": lambda document, _: model(document, "source").stream({"x": [5]}),
+    "a patch": lambda document, _: model(document, "source").patch({"x": [(0, 5)]}),
+    "data": lambda document, _: setattr(model(document, "source"), "data", {"x": [5]}),
+}
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["", "held"])
+@pytest.mark.parametrize("elsewhere", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_another_thread_comes_between_rows_and_their_being_told(
+    elsewhere: Callable[[Document, Callable[[Callable[[Document], object]], object]], object],
+    held: bool,
+    server: LiveServer,
+    blocking: Face,
+) -> None:
+    """Another listener of the document is slow; of held rows, others follow."""
+    document = made()
+    waiting: list[int] = []
+
+    def elsewhere_first(event: object) -> None:
+        if waiting:
+            waiting.clear()
+            in_another_thread(work)
+
+    def work() -> None:
+        elsewhere(document, lambda change: server.edit(session.id, change, "/slider"))
+        session.force_roundtrip()
+
+    document.on_change(elsewhere_first)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        waiting.append(1)
+        if held:
+            document.hold("collect")
+        source = model(document, "source")
+        with suppress(RuntimeError):  # Bokeh's, of data that is replaced meanwhile, when all is done
+            source.stream({"x": [1]})
+        if held:
+            source.stream({"x": [2]})
+            document.unhold()
+        assert not waiting
+        for _ in range(2):
+            session.force_roundtrip()
+        there = server.edit(session.id, contents, "/slider")
+        assert there == contents(document)
+        assert 1 in there[1] or elsewhere in (ELSEWHERE["data"], ELSEWHERE["the server's data"])

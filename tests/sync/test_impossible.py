@@ -189,3 +189,14 @@ def test_rows_that_are_streamed_to_new_data_while_the_server_holds(server: LiveS
         read_until(session, lambda document: document.title == "refilled")
         assert there(server, session, rows) == [2, 3]
         assert rows(session.document) == [2, 3, 3]
+
+
+@pytest.mark.filterwarnings("ignore:out of range integer")
+def test_an_integer_that_a_browser_could_not_hold(server: LiveServer) -> None:
+    """Bokeh's serializer writes it as the float that is nearest."""
+    large = 2**60 + 1
+    with pulled(server.url(PATH)) as session:
+        model(session.document, "source").data = {"x": [large]}
+        session.force_roundtrip()
+        assert there(server, session, rows) == [2**60]
+        assert rows(session.document) == [large]
