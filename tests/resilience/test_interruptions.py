@@ -25,6 +25,7 @@ from .conftest import EVERYTHING
 from .exchange import APP, surviving_tasks
 
 _COUNTING = itertools.count(1)
+_WAITED_FOR = 2  # frames of each direction in every opening: the upgrade and what comes next
 
 
 def wait_for_mirror(session: ClientSession) -> None:
@@ -201,9 +202,14 @@ def test_an_interruption_while_a_session_is_opened(
 
     proxy.arm(None)
     Face(kind, transport).play(undisturbed)
-    frames = [(frame.direction, frame.number) for frame in proxy.frames if frame.phase == "call"]
+    # The last frames need not be what the call waits for: the server may tell of what was pushed, and be asked.
+    frames = [
+        (frame.direction, frame.number)
+        for frame in proxy.frames
+        if frame.phase == "call" and frame.number < _WAITED_FOR
+    ]
     assert {direction for direction, _ in frames} == set(Direction)
-    for direction, number in frames if EVERYTHING else [frames[0], frames[len(frames) // 2], frames[-1]]:
+    for direction, number in frames:
         proxy.arm(Fault("call", direction, number, Position.BEFORE, Action.STALL))
         with no_leaks():
             Face(kind, transport).play(scenario)
