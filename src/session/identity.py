@@ -25,7 +25,7 @@ from bokeh.util.serialization import make_globally_unique_id
 from .errors import DuplicateModelId
 from .holding import held_behind, is_held, is_letting_go
 from .plain import PLAIN
-from .telling import being_told
+from .telling import being_told, tells_nothing
 from .wire_objects import COLUMN_EVENTS, comparable, decoded, objects
 
 if TYPE_CHECKING:
@@ -77,11 +77,17 @@ class Acquaintance:
             self._telling = len(being_told(document))
         try:
             yield
-        finally:
-            self._arriving, self._telling = before, telling
-            if not before:
-                self._taken_out.clear()
-            self._meet(document, arriving)
+        except Exception:
+            self._arrived(document, arriving, before, telling)
+            raise
+        # Not after Ctrl-C: the document has some of them, and may take them up later.
+        self._arrived(document, arriving, before, telling)
+
+    def _arrived(self, document: Document, arriving: frozenset[str], before: frozenset[str], telling: int) -> None:
+        self._meet(document, arriving)
+        self._arriving, self._telling = before, telling
+        if not before:
+            self._taken_out.clear()
 
     def met(self, document: Document, content: Any) -> None:
         """Take note of the models of a document that was built from what the server has sent.
@@ -263,6 +269,9 @@ class Acquaintance:
         Args:
             document: The document.
         """
+        if self._arriving and tells_nothing(document):  # Ctrl-C has come meanwhile
+            document.models.recompute()
+            self._arrived(document, self._arriving, frozenset(), 0)
         waits = bool(self._restless or self._fresh) and document.callbacks.hold_value is None
         if waits and not being_told(document):
             self._restless.clear()

@@ -140,7 +140,8 @@ class Telling:
             stack.append(event)
             trigger(manager, event)
         finally:
-            self._leave(stack, depth)
+            del stack[depth:]  # not in a function, which Ctrl-C could keep from being entered
+            self._forget(stack)
 
     def unhold(self) -> None:
         """Let go of all that is held.
@@ -172,7 +173,8 @@ class Telling:
                 if policy is not None:
                     break
             finally:
-                self._leave(stack, depth)
+                del stack[depth:]
+                self._forget(stack)
         if failures:
             failure = next((raised for raised in failures if not isinstance(raised, Exception)), failures[0])
             failures.remove(failure)
@@ -183,8 +185,7 @@ class Telling:
             finally:
                 del failure, failures  # which would be in a cycle with the stack that it holds
 
-    def _leave(self, stack: list[DocumentChangedEvent | LettingGo], depth: int) -> None:
-        del stack[depth:]
+    def _forget(self, stack: list[DocumentChangedEvent | LettingGo]) -> None:
         if not stack:
             self._stacks.pop(get_ident(), None)
 
