@@ -23,6 +23,11 @@ from ..session.interrupting import interrupted_at_every_check
 from ..tally import TRIED
 from .conftest import EVERYTHING
 
+# Of a coroutine that an interruption keeps from being begun, or inside of a generator that is no longer needed.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:coroutine .* was never awaited:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 APP = "/handling"
 
 
