@@ -91,7 +91,7 @@ class Telling:
     def __init__(self, document: Document) -> None:
         self._manager = weakref.ref(document.callbacks)
         self._stacks: dict[int, list[DocumentChangedEvent | LettingGo]] = {}
-        self._before = WeakSet(_being_let_go(document.callbacks))
+        self._before = WeakSet(_being_let_go(document.callbacks)) or None
         _tellings[document] = self
 
     @property
@@ -116,8 +116,10 @@ class Telling:
         Args:
             event: The change.
         """
-        here = self.here
-        return bool(here) and here[-1] is event and event not in self._before
+        here = self._stacks.get(get_ident())
+        if not here or here[-1] is not event:
+            return False
+        return self._before is None or event not in self._before
 
     def trigger_on_change(self, event: DocumentChangedEvent) -> None:
         """Have Bokeh tell of a change, or hold it back.
@@ -141,7 +143,8 @@ class Telling:
             trigger(manager, event)
         finally:
             del stack[depth:]  # not in a function, which Ctrl-C could keep from being entered
-            self._forget(stack)
+            if not depth:
+                self._stacks.pop(get_ident(), None)
 
     def unhold(self) -> None:
         """Let go of all that is held.
@@ -160,6 +163,7 @@ class Telling:
             call = LettingGo([] if manager.hold_value is None else manager._held_events.copy())
             try:
                 stack.append(call)
+                _letting_go.add(call)
                 type(manager).unhold(manager)
                 break
             except BaseException as error:
@@ -174,7 +178,9 @@ class Telling:
                     break
             finally:
                 del stack[depth:]
-                self._forget(stack)
+                _letting_go.discard(call)
+                if not depth:
+                    self._stacks.pop(get_ident(), None)
         if failures:
             failure = next((raised for raised in failures if not isinstance(raised, Exception)), failures[0])
             failures.remove(failure)
@@ -185,12 +191,10 @@ class Telling:
             finally:
                 del failure, failures  # which would be in a cycle with the stack that it holds
 
-    def _forget(self, stack: list[DocumentChangedEvent | LettingGo]) -> None:
-        if not stack:
-            self._stacks.pop(get_ident(), None)
-
 
 _tellings: WeakKeyDictionary[Document, Telling] = WeakKeyDictionary()
+_letting_go: set[LettingGo] = set()
+"""All that is under way. Where there is none, as mostly, no document need be looked up."""
 
 
 def _being_let_go(manager: DocumentCallbackManager) -> Iterator[DocumentChangedEvent]:
@@ -254,7 +258,7 @@ def letting_go(document: Document, *, anywhere: bool = False) -> list[LettingGo]
         document: The document.
         anywhere: Whether those of all threads are meant.
     """
-    telling = _tellings.get(document)
+    telling = _tellings.get(document) if _letting_go else None
     if telling is None:
         return []
     stacks = telling.everywhere if anywhere else [telling.here]
