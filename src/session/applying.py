@@ -16,7 +16,7 @@ from . import encoding
 from .changes import TITLE, key_of_wire_event, replaced_on_the_wire
 from .columns import complete_received, misfits
 from .conflicts import Conflicts, Doubts, Verdict
-from .departures import Departures, refers_to_strangers
+from .departures import Departures, models_in, refers_to_strangers
 from .errors import ApplyError
 from .holding import Holding
 from .identity import Acquaintance
@@ -174,9 +174,12 @@ class Applier:
         return frozenset(change.key for change in counting if change.key is not None)
 
     def _miss(self, document: Document, events: list[Any], number: int) -> None:
-        if self._departures.missed(document, events, number):
+        unanswered = self._conflicts.all_unanswered()
+        later = [request for request in unanswered if request.sent_after is None or request.sent_after >= number]
+        new = {name for request in later for name in models_in([decoded(request.content)])[1] - request.returns}
+        if self._departures.missed(document, events, number, new):
             returning = self._conflicts.coming_back
-            for request in self._conflicts.all_unanswered():
+            for request in unanswered:
                 self._departures.mark(request, returning)
 
     def _leave_out(self, document: Document, events: list[Any], number: int) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -91,13 +92,14 @@ class Departures:
         unclear, self._unclear = self._unclear, False
         return unclear
 
-    def missed(self, document: Document, events: list[Any], number: int) -> bool:
+    def missed(self, document: Document, events: list[Any], number: int, new: AbstractSet[str]) -> bool:
         """Take note of a change that is not applied here: what it has removed on the server, nobody can tell.
 
         Args:
             document: The document.
             events: The events that are passed over.
             number: The number of the change.
+            new: The ids of the models of which the server has been told later.
 
         Returns:
             Whether it may have removed anything that is still here.
@@ -107,7 +109,7 @@ class Departures:
             if _may_remove(document, event):
                 self.may_have_lost(number)
                 kept = {node.get("id") for node in objects(event.get("new"))}
-                missing |= _inside(_placed(document, _place(event))) - kept
+                missing |= _inside(_placed(document, _place(event))) - kept - new
         self.may_be_missing(missing, number)
         return bool(missing)
 

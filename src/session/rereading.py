@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -45,9 +46,9 @@ class Snapshot:
                 raise ValueError("the server's PULL-DOC-REPLY holds no document.")
 
     @property
-    def identities(self) -> Container[str]:
+    def identities(self) -> AbstractSet[str]:
         """The ids of all models."""
-        return self._definitions
+        return self._definitions.keys()
 
     @property
     def root_ids(self) -> list[str]:

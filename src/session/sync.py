@@ -487,9 +487,16 @@ class SyncEngine:
         if self._echoes:
             return  # a push is on its way behind the question, and overwrites what the server had
         self._recognition.config_id = snapshot.config_id
-        self._departures.doom(document, snapshot.identities)
+        self._doom(document, snapshot)
         if self._applier.take_over(document, snapshot, reply.buffers, doubts):
             self._note_what_is_there(document, snapshot)
+
+    def _doom(self, document: Document, snapshot: Snapshot) -> None:
+        """Find the changes that the server has dropped, or will, since they refer to what it has not."""
+        if self._departures.knows_of_any_missing:
+            unsent = [request for request in self._conflicts.all_unanswered() if request.sent_after is None]
+            _, written = models_in([decoded(request.content) for request in unsent])  # it will have these by then
+            self._departures.doom(document, written.union(snapshot.identities))
 
     def _note_what_is_there(self, document: Document, snapshot: Snapshot) -> None:
         if not self._was_overwritten():
@@ -533,7 +540,7 @@ class SyncEngine:
                 self._judge.judge_overwritten(requests, reply)
                 return
             snapshot = Snapshot(answer.content)
-            self._departures.doom(document, snapshot.identities)
+            self._doom(document, snapshot)
             self._note_what_is_there(document, snapshot)
             self._note_what_is_lacking(document, snapshot)
             evidence = Evidence(

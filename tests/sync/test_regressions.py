@@ -893,3 +893,24 @@ def test_a_refused_change_of_a_model_that_came_in_with_the_message_before(make_w
     world.edit_here(0, Edit("poison", 1))
     world.quiet()
     assert [name.partition(").")[2] for name in world.clients[0].named] == ["text changed"]
+
+
+def test_the_server_replaces_a_container_before_it_has_what_was_put_into_it(make_world: MakeWorld) -> None:
+    """It cannot have taken out what it had not got, so that what refers to that is not dropped."""
+    world = make_world(2)
+
+    def insist(again: Edit, between: Edit, there: Edit, times: int, forth: int, back: int) -> None:
+        world.edit_here(0, again)
+        world.edit_there(there)
+        for _ in range(times):
+            world.deliver_here(0, back)
+            world.edit_here(0, between)
+            world.edit_here(0, again)
+            world.deliver_there(0, forth)
+            world.turn()
+
+    insist(Edit("icon", 3, 3), Edit("stream", 0, 3), Edit("replace"), 3, 1000, 1)
+    insist(Edit("nest"), Edit("text"), Edit("append"), 2, 1000, 1)
+    world.pull(1)
+    insist(Edit("reverse", 3), Edit("text"), Edit("nest", 0, 3), 2, 3, 2)
+    world.quiet()
