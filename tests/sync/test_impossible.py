@@ -200,3 +200,28 @@ def test_an_integer_that_a_browser_could_not_hold(server: LiveServer) -> None:
         session.force_roundtrip()
         assert there(server, session, rows) == [2**60]
         assert rows(session.document) == [large]
+
+
+def test_changes_that_a_server_combines(server: LiveServer) -> None:
+    """The client's second value takes the place of its first, before that of the server, which came between."""
+
+    def let_go(document: Document) -> None:
+        document.unhold()
+        model(document, "div").name = "let go"
+
+    def text(document: Document | None) -> str:
+        return str(model(document, "slider").title)
+
+    with pulled(server.url(PATH)) as session:
+        there(server, session, lambda document: document.hold("combine"))
+        for here, value in ((True, "first"), (False, "between"), (True, "last")):
+            if here:
+                model(session.document, "slider").title = value
+                session.force_roundtrip()
+            else:
+                there(server, session, lambda document: setattr(model(document, "slider"), "title", "between"))
+        div = model(session.document, "div")
+        there(server, session, let_go)
+        read_until(session, lambda document: div.name == "let go")
+        assert there(server, session, text) == "last"
+        assert text(session.document) == "between"

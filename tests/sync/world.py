@@ -222,6 +222,7 @@ class World:
         self._there: set[str] = set()
         self.poisoned: dict[Link | None, Counter[str]] = {}
         self.applied: Counter[tuple[str, str]] = Counter()
+        self._server_combined = False
         self._told_again: set[tuple[str, str]] = set()
         self.clicks = 0
         self._writers: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
@@ -276,6 +277,7 @@ class World:
         """Hold the changes of a client's document, or of the server's."""
         if number is None:
             self._server_held = True
+            self._server_combined |= policy == "combine"
             self.peer.edit(lambda document: document.hold(policy))
         elif (document := self._client(number).document).callbacks.hold_value is None:
             document.hold(policy)
@@ -336,7 +338,8 @@ class World:
         self.drain()
         for client in self.clients:
             others = [other for other in self.clients if other is not client]
-            if WITHHOLDS and any(self.peer.refusals(other.link) for other in others):
+            withholds = WITHHOLDS and any(self.peer.refusals(other.link) for other in others)
+            if withholds or self._server_combined:  # with which nobody can end equal (specs/sync.md)
                 client.pull()
         self.drain()
         theirs = contents(self.peer.document, defaults=False)
