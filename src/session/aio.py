@@ -290,7 +290,7 @@ class AsyncClientSession:
             return
         if self._lifeline.is_inherited:  # it is the parent process's to close
             self._closed = True
-            self._engine.detach()
+            self._engine.close()
             self._finalizer.detach()
             return
         if self._runner.is_dead:
@@ -307,7 +307,7 @@ class AsyncClientSession:
             self._runner.pump()
             self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
         finally:
-            self._engine.detach()
+            self._engine.close()
             self._runner.release()
             self._finalizer.detach()  # what it holds on to may lead back here, by way of the program's on_error
         self._trouble.raise_first()
@@ -547,7 +547,7 @@ class AsyncClientSession:
                     self._channel.drop()
             self._note_undelivered(unconfirmed)
         finally:
-            self._engine.detach()
+            self._engine.close()
             self._finalizer.detach()
 
     async def _hang_up(self, reason: str) -> tuple[str, ...]:
@@ -809,7 +809,7 @@ class AsyncClientSession:
         """Name what was changed after the end of the interpreter had closed the session, if anything was."""
         late = self._engine.late_changes
         if late:
-            self._engine.detach()
+            self._engine.close()
             raise SessionClosed(
                 f"the session had been closed with the program when these changes were made: {some_of(late)} "
                 f"({len(late)} in all). Register the atexit function after bokehwire is imported, to run before that.",
@@ -827,7 +827,7 @@ class AsyncClientSession:
         except Exception as error:  # of the program's handlers, which are told of these changes now
             loss.add_note(f"Letting go of what was held back failed: {type(error).__name__}: {error}")
         complete = describe_late(loss, self._engine.late_changes)
-        self._engine.detach()
+        self._engine.close()
         self._loss_raised, self._lifeline.lost = True, ()
         return complete
 

@@ -130,6 +130,17 @@ class Departures:
         """
         self._missing = {**self._missing, **dict.fromkeys(identities, number)}  # another thread may be looking
 
+    def taken_out_here(self, identities: Iterable[str], number: int) -> None:
+        """Take note of models that a change of ours takes out while others are being told that may refer to them.
+
+        Args:
+            identities: Their ids.
+            number: How many changes of the server had been handled.
+        """
+        gone = dict.fromkeys(identities, number)
+        self._gone.update(gone)
+        self._missing = {**self._missing, **gone}
+
     def found(self, document: Document, there: Container[str]) -> None:
         """Take note of what the server has, of all that it has been told to take out.
 

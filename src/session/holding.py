@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .telling import being_told, is_told_from_hold, letting_go
+from .telling import being_told, is_told_from_hold, letting_go, times_unheld
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,11 +48,14 @@ def let_go(document: Document) -> Iterator[None]:
         BaseException: What a handler has raised at whose change the program has held back. All are let go of before.
     """
     policy = document.callbacks.hold_value
+    before = times_unheld(document)
     try:
         document.unhold()
         yield
     finally:
-        if policy is not None:
+        # Not if the program has let go of all or holds otherwise meanwhile, in a handler or another thread.
+        is_ours = before is None or times_unheld(document) == before + 1
+        if policy is not None and is_ours and not is_held(document):
             document.hold(policy)
 
 
@@ -95,11 +98,11 @@ def as_if_told(document: Document, event: DocumentChangedEvent) -> Iterator[None
     """Have a change that was held back count as the one of which a document is just telling.
 
     Args:
-        document: The document. This thread is the one that lets go.
+        document: The document.
         event: The change, which is still to come.
     """
     with ExitStack() as stack:
-        for call in letting_go(document):
+        for call in letting_go(document, anywhere=True):
             stack.enter_context(call.as_if_reached(event))
         yield
 

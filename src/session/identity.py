@@ -54,6 +54,7 @@ class Acquaintance:
         self.looking = threading.RLock()
         self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
         self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
+        self._removed: WeakSet[Model] = WeakSet()  # of which that was sent while other changes were being told
         self._attached: WeakSet[Model] = WeakSet()  # that have come in, by changes of which nothing is written yet
         self._implied: WeakSet[DocumentChangedEvent] = WeakSet()  # held changes of what was written out with them
         self._fresh: dict[str, dict[str, Any]] = {}  # as they were written out, since anything arrived
@@ -126,7 +127,7 @@ class Acquaintance:
             document: The document.
         """
         if "BOKEH_SIMPLE_IDS" not in os.environ:
-            counted = {model for model in reachable(document.config) if _COUNTED.fullmatch(model.id)}
+            counted = {model for model in reachable(document.config) if _COUNTED.fullmatch(str(model.id))}
             for model in counted:
                 cast(Any, model)._id = make_globally_unique_id()
             if not counted.isdisjoint(document.models):  # the roots refer to one, too
@@ -186,6 +187,7 @@ class Acquaintance:
                     self._taken_out.add(str(model.id))
         self._give_ids(document, {model for model in tuple(document.models) if not self._is_known(model)})
         if attached:
+            self._removed -= attached
             self._attached |= attached & self._new_models(document)
 
     def _give_ids(self, document: Document, models: set[Model]) -> None:
@@ -193,7 +195,7 @@ class Acquaintance:
             self._give_ids_at_once(document, models)
 
     def _give_ids_at_once(self, document: Document, models: set[Model]) -> None:
-        counted = {model for model in models if _COUNTED.fullmatch(model.id)}
+        counted = {model for model in models if _COUNTED.fullmatch(str(model.id))}
         if not counted or "BOKEH_SIMPLE_IDS" in os.environ:
             return
         for model in counted:
@@ -236,6 +238,7 @@ class Acquaintance:
         if new and is_letting_go(document):
             self._implied.update(other for other in held_behind(document) if _is_inside(other, new))
         self._untold -= written
+        self._removed -= written
         if written:
             ids = {str(model.id) for model in written}
             whole = (node for node in objects(content) if len(node) > 1)
@@ -243,14 +246,17 @@ class Acquaintance:
         return frozenset(str(model.id) for model in back)
 
     def may_leave(self, document: Document, models: Iterable[Model]) -> None:
-        """Take it that the server lets go of some models, although they are here: what keeps them has not been told.
+        """Take it that the server lets go of some models, which may be here: what keeps them has not been told.
 
-        They are written out once more, which tells a server nothing new that has them still.
+        They are written out once more, which tells a server nothing new that has them still. Of those that are not here
+        nothing more is sent, although what has taken them out here may come yet, where threads have done it at once.
 
         Args:
             document: The document.
             models: The models.
         """
+        models = {*models}
+        self._removed |= models
         self._restless.update(model for model in models if model.document is document and self._is_known(model))
 
     def disown(self, document: Document, identities: Iterable[str]) -> None:
@@ -330,7 +336,8 @@ class Acquaintance:
             has_been_there = event.document.models.seen(model.id)
             return not (has_been_there and is_yet_to_leave(model))
         has_left = model.document is not event.document and not isinstance(event, RootRemovedEvent)
-        return has_left and not (is_letting_go(event.document) and is_yet_to_leave(model))
+        may_be_there = is_letting_go(event.document) and model not in self._removed
+        return has_left and not (may_be_there and is_yet_to_leave(model))
 
     def introduce_event(
         self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]

@@ -63,8 +63,8 @@ class Lifeline:
         """
         if self.is_inherited:
             return
-        lost = (*self.lost, *self._engine.late_changes)
-        self._engine.detach()
+        lost = (*self.lost, *self._engine.late_changes, *self._engine.held_changes)
+        self._engine.close()
         if self.channel is not None and (self.channel.is_open or self.channel.is_reconnecting):
             warnings.warn(
                 "a session was not closed: call close() or use it as a context manager", ResourceWarning, stacklevel=2

@@ -6,9 +6,9 @@ thread or a push may have come between, so what has become of the change is look
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bokeh.core.serialization import SerializationError
@@ -36,7 +36,7 @@ from .late import LateChanges
 from .plain import PLAIN
 from .pushed import Pushed
 from .requests import Ask, Before, Request
-from .telling import being_told, told_here
+from .telling import being_told, letting_go, under_way
 from .threads import Threads, is_overtaken, is_undone, present
 from .watching import unwatch, watch
 
@@ -60,20 +60,8 @@ __all__ = ["Outgoing"]
 T = TypeVar("T")
 
 _MANY = 256  # changes of which it is worth looking whether they can be forgotten
+_FAR = 256  # held changes further behind than that were not made at the same time
 _COLUMN_CHANGES = (ColumnDataChangedEvent, ColumnsStreamedEvent, ColumnsPatchedEvent)
-
-
-class _Mine(threading.local):
-    """What each thread knows of the changes that it makes.
-
-    Attributes:
-        heard: Those of which the session has heard, and the document may still be telling others.
-        early: Those that were sent before the document has told of them.
-    """
-
-    def __init__(self) -> None:
-        self.heard: set[DocumentChangedEvent] = set()
-        self.early: set[DocumentChangedEvent] = set()
 
 
 class Outgoing:
@@ -126,7 +114,8 @@ class Outgoing:
         self._threads = Threads()
         self._pushed = Pushed()
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
-        self._mine = _Mine()
+        self._taken_up: dict[DocumentChangedEvent, object] = {}  # which the document may be telling others yet
+        self._many = _MANY
         self._telling: Telling | None = None
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
@@ -186,27 +175,31 @@ class Outgoing:
         """
         return self._threads.written(lambda: self._write(document))
 
-    def tell_early(self, document: Document) -> None:
+    def tell_early(self, document: Document, *, anywhere: bool = False) -> None:
         """Send what this thread has made and the document has not told of yet: a handler pulls, or closes the session.
 
         Args:
             document: The document.
+            anywhere: Whether to send as well what other threads have made.
         """
-        told, behind = told_here(document), [*held_behind(document)]
-        for event in [*told[:1], *behind, *told[1:]]:  # as they were made
-            if isinstance(event, DocumentPatchedEvent) and event not in self._mine.heard:
-                try:
-                    with as_if_told(document, event):
-                        self._document_patched(event)
-                except (SerializationError, DuplicateModelId) as error:
-                    self._on_trouble(error)
-                self._mine.early.add(event)
+        for told, behind in under_way(document, anywhere=anywhere):
+            for event in [*told[:1], *behind, *told[1:]]:  # as they were made
+                if isinstance(event, DocumentPatchedEvent):
+                    try:
+                        with as_if_told(document, event):
+                            self._document_patched(event)
+                    except (SerializationError, DuplicateModelId) as error:
+                        self._on_trouble(error)
 
-    def arrived(self) -> None:
-        """Take note that something has arrived while this thread tells of nothing: what was sent before is the past."""
+    def arrived(self, document: Document | None) -> None:
+        """Take note that something has arrived while nothing is being told: what was sent before is the past.
+
+        Args:
+            document: The document, None if there is none yet.
+        """
         self._sent_columns.forget()
-        self._mine.heard.clear()
-        self._mine.early.clear()
+        if document is not None:
+            self._forget_told(document)
 
     def name_deferred(self) -> None:
         """Name the messages that still wait for their models: there is no later."""
@@ -238,10 +231,11 @@ class Outgoing:
             self._schedule.remove(event.callback)
 
     def _document_patched(self, event: DocumentPatchedEvent) -> None:
-        heard = self._mine.heard
-        heard.add(event)
-        if len(heard) > _MANY:
-            heard.intersection_update(told_here(event.document))
+        mine = object()
+        if self._taken_up.setdefault(event, mine) is not mine:
+            return  # it was sent early
+        if len(self._taken_up) > self._many:
+            self._forget_told(event.document)
         try:
             self._take_up(event)
         except (SerializationError, DuplicateModelId) as error:
@@ -252,6 +246,15 @@ class Outgoing:
             self._conflicts.doubt(classify(event).key)
             raise
 
+    def _forget_told(self, document: Document) -> None:
+        taken_up = tuple(self._taken_up)  # before the others, since another thread may just take one up
+        if taken_up:
+            left = {event for told, behind in under_way(document, anywhere=True) for event in (*told, *behind)}
+            for event in taken_up:
+                if event not in left:
+                    self._taken_up.pop(event, None)
+            self._many = max(_MANY, 2 * len(self._taken_up))
+
     def _take_up(self, event: DocumentPatchedEvent) -> None:
         setter: object = event.setter
         before = self._title_before(event) if isinstance(event, TitleChangedEvent) else None
@@ -259,9 +262,6 @@ class Outgoing:
         # First, since it has to hear of every root, whoever has added it.
         is_pushed = not is_property and self._pushed.has(event)
         if is_pushed or setter is self._applier or self._is_part_of_pull(event):
-            return
-        if event in self._mine.early:
-            self._mine.early.discard(event)
             return
         of_columns = not is_property and isinstance(event, _COLUMN_CHANGES)
         if self._acquaintance.has_written(event) or (of_columns and self._sent_columns.include(event)):
@@ -280,26 +280,27 @@ class Outgoing:
     def _send(self, event: DocumentPatchedEvent, before: Before | None) -> None:
         if self._is_pushed(event):
             return
-        if self._acquaintance.is_about_stranger(event, partial(self._is_yet_to_leave, event.document)):
-            if isinstance(event, MessageSentEvent):
-                self._defer(event)
-            return
-        if type(event) is not ModelChangedEvent and is_undone(event):
-            self._conflicts.doubt(ROOTS)  # their order may be another one
-            return
         places = may_place(event)
         try:
-            if places:
-                self._threads.place(lambda: self._tell(event, before, places))
+            if places or isinstance(event, RootRemovedEvent):
+                self._threads.place(lambda: self._tell_if_known(event, before, places))
                 deferred, self._deferred = self._deferred, []
                 for message in deferred:
                     self._take_up(message)
             else:
-                self._threads.await_place()
-                self._tell(event, before, places)
+                self._threads.beside(lambda: self._tell_if_known(event, before, places))
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
+
+    def _tell_if_known(self, event: DocumentPatchedEvent, before: Before | None, places: bool) -> None:
+        if self._acquaintance.is_about_stranger(event, partial(self._is_yet_to_leave, event.document)):
+            if isinstance(event, MessageSentEvent):
+                self._defer(event)
+        elif type(event) is not ModelChangedEvent and is_undone(event):
+            self._conflicts.doubt(ROOTS)  # their order may be another one
+        else:
+            self._tell(event, before, places)
 
     def _defer(self, event: MessageSentEvent) -> None:
         """Keep a message to a model, as a click, until the change that brings the model in is told of and sent."""
@@ -336,7 +337,7 @@ class Outgoing:
         """Post a change in the place of one that is told, and say whether what it makes is there no more."""
         known = self._applier.handled, self._applier.replaced
         if places or isinstance(event, RootRemovedEvent):
-            self._note_what_leaves(told)
+            self._note_what_leaves(told, event)
         change, implied, encoded = self._encode(event, is_as_told=event is told)
         made_after = self._made_after(told)
         if before is None and event is told:
@@ -379,15 +380,26 @@ class Outgoing:
             self._conflicts.doubt(change.key)
         return overtaken
 
-    def _note_what_leaves(self, event: DocumentPatchedEvent) -> None:
+    def _note_what_leaves(self, event: DocumentPatchedEvent, sent: DocumentPatchedEvent) -> None:
         """Take note of models that a change takes out on the server, and which one not told of yet keeps here."""
         ours: Any = self._applier
-        if any(other is not event and other.setter is not ours for other in being_told(event.document)):
+        told = any(other is not event and other.setter is not ours for other in being_told(event.document))
+        if told or letting_go(event.document, anywhere=True):
+            left: set[Model] = set()
             if isinstance(event, RootRemovedEvent):
                 left = reachable(event.model)
-            else:
-                left = reachable(getattr(replaced(event), "value", None)) - reachable(getattr(event, "new", None))
+            elif isinstance(event, ModelChangedEvent):
+                # Another thread may have taken something out before, and tell of it later.
+                behind = held_behind(event.document, anywhere=True)
+                same = [
+                    other
+                    for other in chain(being_told(event.document), islice(behind, _FAR))
+                    if isinstance(other, ModelChangedEvent) and (other.model, other.attr) == (event.model, event.attr)
+                ]
+                before = [getattr(replaced(other), "value", None) for other in (event, *same)]
+                left = reachable([*before, event.new]) - reachable(getattr(sent, "new", None))
             self._acquaintance.may_leave(event.document, left)
+            self._departures.taken_out_here([str(model.id) for model in left], self._applier.handled)
 
     def _is_yet_to_leave(self, document: Document, model: Model) -> bool:
         """Say whether the change that has taken a model out, which may be here again, is one of which we tell later."""

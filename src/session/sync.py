@@ -27,6 +27,7 @@ from ..protocol import Error, LocalProtocolError, Ok, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
+from .changes import classify
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove, models_in
@@ -39,7 +40,7 @@ from .errors import (
     SessionClosed,
 )
 from .evidence import Evidence, applied
-from .holding import Holding, is_letting_go, let_go
+from .holding import Holding, is_held, is_letting_go, let_go
 from .identity import Acquaintance
 from .judging import Judge
 from .outgoing import Outgoing
@@ -93,6 +94,7 @@ class SyncEngine:
         self._schedule = schedule
         self._on_trouble = on_trouble
         self._document: Document | None = None
+        self._is_closed = False
         self._followed: Document | None = None  # set before the answer to a first push, unlike _document
         self._echoes: dict[Request, PushEcho] = {}
         self._replacing: Counter[tuple[str, str]] | None = None
@@ -281,7 +283,7 @@ class SyncEngine:
             inbound: What arrived.
         """
         if self._followed is None or is_clear(self._followed):  # a handler may make a call while others wait
-            self._outgoing.arrived()
+            self._outgoing.arrived(self._followed)
             if self._conflicts.has_postponed and (self._followed is None or not being_told(self._followed)):
                 self._conflicts.release()
         if self._followed is not None:
@@ -328,10 +330,17 @@ class SyncEngine:
         """The changes made since the connection was lost for good, until the document was let go of."""
         return self._outgoing.late_changes
 
+    @property
+    def held_changes(self) -> tuple[str, ...]:
+        """The changes that the program holds back, each as a short text."""
+        document = self._followed
+        held = [] if document is None or not is_held(document) else document.callbacks._held_events
+        return tuple(str(classify(event)) for event in held if isinstance(event, DocumentPatchedEvent))
+
     def take_up_all(self) -> None:
         """Take up the changes that are held back (`Document.hold`), or just being told: there is no later."""
         if self._followed is not None:
-            self._outgoing.tell_early(self._followed)
+            self._outgoing.tell_early(self._followed, anywhere=True)
             with let_go(self._followed):
                 pass
         self._outgoing.name_deferred()
@@ -340,6 +349,11 @@ class SyncEngine:
         """Send nothing more, and take note of what is changed, since the program does not know yet (`late_changes`)."""
         self._outgoing.end()
         self._schedule.replace(())
+
+    def close(self) -> None:
+        """Stop following the document, and follow none again."""
+        self._is_closed = True
+        self.detach()
 
     def detach(self) -> None:
         """Stop following the document, which stays as it is and can be given to another session."""
@@ -358,6 +372,8 @@ class SyncEngine:
             )
 
     def _follow(self, document: Document) -> None:
+        if self._is_closed:
+            raise SessionClosed("the session was closed while its document was pulled or pushed.")
         if self._followed is None:
             self._followed = document
             _owners[document] = weakref.ref(self)

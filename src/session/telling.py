@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from bokeh.document.callbacks import DocumentCallbackManager
     from bokeh.document.events import DocumentChangedEvent
 
-__all__ = ["LettingGo", "Telling", "being_told", "is_told_from_hold", "letting_go", "tells_nothing", "told_here"]
+__all__ = [
+    "LettingGo",
+    "Telling",
+    "being_told",
+    "is_told_from_hold",
+    "letting_go",
+    "tells_nothing",
+    "times_unheld",
+    "under_way",
+]
 
 
 class LettingGo:
@@ -86,12 +95,18 @@ class Telling:
 
     Args:
         document: The document. Changes of which it has begun to tell before this was made do not count.
+
+    Attributes:
+        unheld: How many times the changes that were held back have been let go of.
     """
 
     def __init__(self, document: Document) -> None:
         self._manager = weakref.ref(document.callbacks)
+        self.unheld = 0
         self._stacks: dict[int, list[DocumentChangedEvent | LettingGo]] = {}
-        self._before = WeakSet(_being_let_go(document.callbacks)) or None
+        earlier = _tellings.get(document)
+        held = [] if earlier is None else [event for call in earlier.calls for event in call.events]
+        self._before = WeakSet([*held, *_being_let_go(document.callbacks)]) or None
         _tellings[document] = self
 
     @property
@@ -103,6 +118,11 @@ class Telling:
     def here(self) -> list[DocumentChangedEvent | LettingGo]:
         """What this thread is about, the innermost call last."""
         return self._stacks.get(get_ident(), [])
+
+    @property
+    def calls(self) -> list[LettingGo]:
+        """The calls in which any thread lets go of changes."""
+        return [call for stack in self.everywhere for call in stack.copy() if isinstance(call, LettingGo)]
 
     @property
     def everywhere(self) -> list[list[DocumentChangedEvent | LettingGo]]:
@@ -155,6 +175,7 @@ class Telling:
         manager = self._manager()
         if manager is None:
             return
+        self.unheld += 1
         failures: list[BaseException] = []
         while True:
             stack = self._stacks.setdefault(get_ident(), [])
@@ -217,16 +238,6 @@ def tells_nothing(document: Document) -> bool:
     return telling is None or not telling.is_under_way
 
 
-def told_here(document: Document) -> list[DocumentChangedEvent]:
-    """Find the changes that this thread has made and of which not all have heard yet, as they were made.
-
-    Args:
-        document: The document.
-    """
-    telling = _tellings.get(document)
-    return [] if telling is None else _changes(telling.here)
-
-
 def being_told(document: Document) -> list[DocumentChangedEvent]:
     """Find the changes that are made and of which not all have heard yet, in any thread.
 
@@ -240,6 +251,16 @@ def being_told(document: Document) -> list[DocumentChangedEvent]:
     return [] if telling is None else [event for stack in telling.everywhere for event in _changes(stack)]
 
 
+def times_unheld(document: Document) -> int | None:
+    """Say how many times the changes that were held back have been let go of; None if nobody has counted.
+
+    Args:
+        document: The document.
+    """
+    telling = _tellings.get(document)
+    return None if telling is None else telling.unheld
+
+
 def is_told_from_hold(document: Document) -> bool:
     """Say whether the change of which this thread is just telling is one that was held back. One of a handler's is not.
 
@@ -249,6 +270,28 @@ def is_told_from_hold(document: Document) -> bool:
     telling = _tellings.get(document)
     here = [] if telling is None else telling.here
     return len(here) > 1 and isinstance(here[-2], LettingGo) and not isinstance(here[-1], LettingGo)
+
+
+def under_way(
+    document: Document, *, anywhere: bool = False
+) -> list[tuple[list[DocumentChangedEvent], list[DocumentChangedEvent]]]:
+    """Find the changes that threads have made and of which not all have heard yet, as they were made.
+
+    Args:
+        document: The document.
+        anywhere: Whether those of all threads are meant, or those of this one alone.
+
+    Returns:
+        For each thread, those of which the document is telling, and those that were held back and follow.
+    """
+    telling = _tellings.get(document)
+    if telling is None:
+        return []
+    stacks = [stack.copy() for stack in (telling.everywhere if anywhere else [telling.here])]
+    return [
+        (_changes(stack), [event for call in reversed(stack) if isinstance(call, LettingGo) for event in call.behind])
+        for stack in stacks
+    ]
 
 
 def letting_go(document: Document, *, anywhere: bool = False) -> list[LettingGo]:

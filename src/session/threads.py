@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bokeh.core.property.vectorization import Expr, Field, Value
@@ -29,6 +31,7 @@ __all__ = ["Threads", "is_overtaken", "is_undone", "present"]
 T = TypeVar("T")
 
 _NONE = object()
+_PATIENCE = 1.0  # seconds to wait for what other threads are just posting
 _PACKED = (Expr, Field, Value)  # made anew each time that one is asked for
 
 
@@ -41,7 +44,8 @@ class Threads:
 
     def __init__(self) -> None:
         self._writing = Turn()  # of a push
-        self._placing = Turn()  # of changes that may bring models in
+        self._placing = Turn()  # of changes that may bring models in, or take some out
+        self._beside: dict[object, int] = {}  # the threads that are posting others
         self._begun: set[object] = set()  # the changes that threads are about to send
 
     @property
@@ -96,19 +100,38 @@ class Threads:
                 return written
 
     def place(self, post: Callable[[], None]) -> None:
-        """Write and post a change that may bring models in, while no other thread posts any.
+        """Write and post a change that may bring models in or take some out, while no other thread posts any.
 
-        The models count as known as soon as they are being written. What another thread changes of one of them must not
-        be posted before.
+        The models count as known as soon as they are being written, and as gone as soon as that is posted. What another
+        thread changes of one of them must not be posted before, or behind that.
 
         Args:
             post: Does it, and has nothing called that is not ours.
         """
-        self._placing.run(post)
 
-    def await_place(self) -> None:
-        """Wait until another thread has posted the change that it is writing, if that may bring models in."""
-        if self._placing.holder and self._placing.is_anothers:
+        def alone() -> None:
+            me, deadline = get_ident(), time.monotonic() + _PATIENCE
+            while any(other != me for other in self._beside.copy().values()) and time.monotonic() < deadline:
+                time.sleep(0)  # it takes some 50 us, and nothing that could wait for this
+            post()
+
+        self._placing.run(alone)
+
+    def beside(self, post: Callable[[], None]) -> None:
+        """Write and post a change of another kind, while no other thread posts one of that kind.
+
+        Args:
+            post: Does it, and has nothing called that is not ours.
+        """
+        while True:
+            token = object()
+            try:
+                self._beside[token] = get_ident()
+                if not (self._placing.holder and self._placing.is_anothers):
+                    post()
+                    return
+            finally:
+                self._beside.pop(token, None)
             self._placing.run(object)
 
     def await_push(self) -> None:

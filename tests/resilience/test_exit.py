@@ -197,6 +197,13 @@ LOST = {
         session.document.title = "changed"
         del session
     """,
+    "a session that nobody has, with held changes": """
+        session = bokehwire.pull_session(url={url!r})
+        document = session.document
+        document.hold()
+        document.title = "changed"
+        del session
+    """,
 }
 
 

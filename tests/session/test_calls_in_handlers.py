@@ -14,7 +14,7 @@ from bokeh.events import ButtonClick
 from bokeh.models import Column, ColumnDataSource, Model
 from bokeh.models.widgets import Button, Div
 
-from bokehwire import ClientSession, PatchRejected, push_session
+from bokehwire import ClientSession, PatchRejected, SessionClosed, push_session
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
@@ -366,3 +366,40 @@ def test_a_handler_closes_the_session_and_the_change_cannot_be_written(server: L
         model(document, "one").tags = [object()]
     assert not session.connected
     assert session.document is document
+
+
+@HELD
+@pytest.mark.parametrize("call", ["pull", "push"])
+@pytest.mark.parametrize("reopens", [False, True], ids=["", "reopens"])
+def test_a_handler_closes_the_session_during_its_own_call(
+    reopens: bool, call: str, held: Any, server: LiveServer, blocking: Face
+) -> None:
+    """The call must not take the document up again: it belongs to nobody, or to the next session."""
+    document: Any = made()
+    session = push_session(document, url=server.url(), transport=blocking.transport)
+    others: list[ClientSession] = []
+    waiting: list[Callable[[], object]] = []
+
+    def close() -> None:
+        session.close()
+        if reopens:
+            others.append(push_session(document, url=server.url(), transport=blocking.transport))
+
+    if held:
+        document.hold(held)
+        model(document, "one").on_change("text", once(close))
+        model(document, "one").text = "held"
+    else:
+        document.on_change(lambda event: waiting.pop()() if waiting and isinstance(event, RootRemovedEvent) else None)
+        waiting.append(close)
+    if not held and call == "push":
+        close()  # nothing is called while a document is pushed, unless it is held
+    with pytest.raises(SessionClosed):
+        getattr(session, call)()
+    if not reopens:
+        others.append(push_session(document, url=server.url(), transport=blocking.transport))
+    with others[0] as other:
+        assert_equal(server, other)
+        document.title = "after"
+        document.add_root(Div(text="after"))
+        assert_equal(server, other)

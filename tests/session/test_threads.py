@@ -448,3 +448,88 @@ def test_another_thread_comes_between_rows_and_their_being_told(
         there = server.edit(session.id, contents, "/slider")
         assert there == contents(document)
         assert 1 in there[1] or elsewhere in (ELSEWHERE["data"], ELSEWHERE["the server's data"])
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["", "held"])
+def test_a_close_sends_what_another_thread_is_just_telling(held: bool, server: LiveServer, blocking: Face) -> None:
+    """It was made before the close, which does not wait for the handlers of others."""
+    document = made()
+    slider, source = model(document, "slider"), model(document, "source")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(attr: str, old: object, new: object) -> None:
+        inside.set()
+        assert go_on.wait(DEADLINE)
+
+    slider.on_change("value", wait)
+
+    def change() -> None:
+        if held:
+            document.hold("collect")
+        slider.value = 1
+        if held:
+            source.stream({"x": [7]})
+            document.unhold()
+
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        thread = threading.Thread(target=change)
+        thread.start()
+        assert inside.wait(DEADLINE)
+    go_on.set()
+    thread.join(DEADLINE)
+    assert server.edit(session.id, contents, "/slider") == ([1], [0, 7] if held else [0])
+
+
+@pytest.mark.parametrize("call", ["pull", "push"])
+def test_what_another_thread_lets_go_of_is_not_held_again(call: str, server: LiveServer, blocking: Face) -> None:
+    document = made()
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        document.hold("collect")
+        slider = model(document, "slider")
+        slider.value = 1
+        waiting = [1]
+
+        def unhold(attr: str, old: object, new: object) -> None:
+            if waiting:
+                waiting.clear()
+                in_another_thread(document.unhold)
+
+        slider.on_change("value", unhold)
+        getattr(session, call)()
+        assert document.callbacks.hold_value is None
+        model(document, "slider").value = 2
+        session.force_roundtrip()
+        assert server.edit(session.id, contents, "/slider") == ([2], [0])
+
+
+def test_one_thread_lets_go_of_a_change_of_a_model_that_another_is_just_taking_out(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it sends of the list of models lacks that one already, before the other has told of it."""
+    document = made()
+    child, other = (Slider(start=0, end=9, value=0) for _ in range(2))
+    document.add_root(box := Column(children=[child, other]))
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        document.hold("collect")
+        box.children = [child, other, Slider(start=0, end=9, value=5)]
+        models = document.models
+        look_through = models.invalidate
+
+        def other_thread_first() -> None:
+            monkeypatch.setattr(models, "invalidate", look_through)
+            document.unhold()
+            document.hold("collect")
+            child.value = 1
+            model(document, "source").stream({"x": [7]})
+            document.title = "held"
+            look_through()
+
+        monkeypatch.setattr(models, "invalidate", other_thread_first)
+        box.children = box.children[1:]
+        document.unhold()
+        for _ in range(2):
+            session.force_roundtrip()
+        there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
+        assert there == here, faces.differences(there, here)
+        assert [*model(document, "source").data["x"]] == [0, 7]
