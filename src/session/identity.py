@@ -311,7 +311,9 @@ class Acquaintance:
         except KeyError:  # it refers to buffers
             return True
 
-    def is_about_stranger(self, event: DocumentPatchedEvent, is_yet_to_leave: Callable[[Model], bool]) -> bool:
+    def is_about_stranger(
+        self, event: DocumentPatchedEvent, is_yet_to_leave: Callable[[Document, Model], bool]
+    ) -> bool:
         """Say whether a change is of a model that the server does not know, or will have no more when it gets it.
 
         A change of one of which it has not heard comes before the one that brings the model in and writes it out as it
@@ -322,7 +324,7 @@ class Acquaintance:
 
         Args:
             event: The change.
-            is_yet_to_leave: Says whether a model was taken out by a change that has not been told yet.
+            is_yet_to_leave: Says whether a model was taken out of a document by a change that has not been told yet.
         """
         if type(event) is ModelChangedEvent:  # as most are
             model: Any = event.model
@@ -334,10 +336,11 @@ class Acquaintance:
             return True
         if model in self._attached and model not in self.shared(event.document):
             has_been_there = event.document.models.seen(model.id)
-            return not (has_been_there and is_yet_to_leave(model))
-        has_left = model.document is not event.document and not isinstance(event, RootRemovedEvent)
+            return not (has_been_there and is_yet_to_leave(event.document, model))
+        if model.document is event.document or isinstance(event, RootRemovedEvent):
+            return False
         may_be_there = is_letting_go(event.document) and model not in self._removed
-        return has_left and not (may_be_there and is_yet_to_leave(model))
+        return not (may_be_there and is_yet_to_leave(event.document, model))
 
     def introduce_event(
         self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]

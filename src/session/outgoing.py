@@ -7,7 +7,6 @@ thread or a push may have come between, so what has become of the change is look
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -271,30 +270,31 @@ class Outgoing:
             return
         if of_columns and isinstance(event, ColumnsStreamedEvent | ColumnsPatchedEvent):
             event = whole(event) if self._sent_columns.are_overtaken(event) and are_level(event) else event
-        token = self._threads.begin()
+        places = may_place(event)
+        alone = places or (not is_property and isinstance(event, RootRemovedEvent))
+        self._threads.begin(event, places=alone)
         try:
-            self._send(event, before)
+            self._send(event, before, places, alone)
         finally:
-            self._threads.end(token)
+            self._threads.end(event)
 
-    def _send(self, event: DocumentPatchedEvent, before: Before | None) -> None:
+    def _send(self, event: DocumentPatchedEvent, before: Before | None, places: bool, alone: bool) -> None:
         if self._is_pushed(event):
             return
-        places = may_place(event)
         try:
-            if places or isinstance(event, RootRemovedEvent):
-                self._threads.place(lambda: self._tell_if_known(event, before, places))
-                deferred, self._deferred = self._deferred, []
-                for message in deferred:
-                    self._take_up(message)
-            else:
-                self._threads.beside(lambda: self._tell_if_known(event, before, places))
+            if not alone:
+                self._tell_if_known(event, before, places)
+                return
+            self._threads.place(lambda: self._tell_if_known(event, before, places))
+            deferred, self._deferred = self._deferred, []
+            for message in deferred:
+                self._take_up(message)
         except DuplicateModelId:
             take_back(event, self._applier)  # here, since it has handlers called
             raise
 
     def _tell_if_known(self, event: DocumentPatchedEvent, before: Before | None, places: bool) -> None:
-        if self._acquaintance.is_about_stranger(event, partial(self._is_yet_to_leave, event.document)):
+        if self._acquaintance.is_about_stranger(event, self._is_yet_to_leave):
             if isinstance(event, MessageSentEvent):
                 self._defer(event)
         elif type(event) is not ModelChangedEvent and is_undone(event):
@@ -424,7 +424,8 @@ class Outgoing:
 
     def _is_pushed(self, event: DocumentPatchedEvent) -> bool:
         """Let the push of another thread go first, and say whether a change must not be sent behind it."""
-        self._threads.await_push()
+        if self._threads.writing.holder:
+            self._threads.await_push()
         return type(event) is not ModelChangedEvent and self._pushed.has(event)
 
     def _encode(self, event: DocumentPatchedEvent, *, is_as_told: bool) -> tuple[Change, bool, Encoded]:

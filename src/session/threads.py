@@ -31,7 +31,7 @@ __all__ = ["Threads", "is_overtaken", "is_undone", "present"]
 T = TypeVar("T")
 
 _NONE = object()
-_PATIENCE = 1.0  # seconds to wait for what other threads are just posting
+_PATIENCE = 1.0  # seconds to wait for what other threads are just posting, if they do not wait for a push
 _PACKED = (Expr, Field, Value)  # made anew each time that one is asked for
 
 
@@ -40,36 +40,47 @@ class Threads:
 
     What another thread changes while a push is written must not be sent before the push, to be overwritten by what was.
     What of it the push has already, and must not be sent behind it, `Pushed` knows.
+
+    Attributes:
+        writing: The turn of the thread that writes a push.
     """
 
     def __init__(self) -> None:
-        self._writing = Turn()  # of a push
+        self.writing = Turn()
         self._placing = Turn()  # of changes that may bring models in, or take some out
-        self._beside: dict[object, int] = {}  # the threads that are posting others
-        self._begun: set[object] = set()  # the changes that threads are about to send
+        # The changes that threads are about to send; with the thread, if they neither bring models in nor take any out.
+        self._begun: dict[DocumentPatchedEvent, int] = {}
 
     @property
     def has_begun(self) -> bool:
         """Whether any thread is about to send a change."""
         return bool(self._begun)
 
-    def begin(self) -> object:
-        """Take note of a change that is being sent.
+    def begin(self, event: DocumentPatchedEvent, *, places: bool) -> None:
+        """Take note of a change that is being sent, until `end`, and let one that is just placing something go first.
 
-        Returns:
-            A token for it, to be given back with `end`.
+        Args:
+            event: The change.
+            places: Whether it may bring models in, or take some out.
         """
-        token = object()
-        self._begun.add(token)
-        return token
+        try:
+            while True:
+                self._begun[event] = 0 if places else get_ident()
+                if places or not (self._placing.holder and self._placing.is_anothers):
+                    return
+                del self._begun[event]  # for which the other one waits
+                self._placing.run(object)
+        except BaseException:
+            self.end(event)
+            raise
 
-    def end(self, token: object) -> None:
+    def end(self, event: DocumentPatchedEvent) -> None:
         """Take note that a change has been sent, or will not be.
 
         Args:
-            token: What `begin` gave for it.
+            event: What `begin` was given.
         """
-        self._begun.discard(token)
+        self._begun.pop(event, None)
 
     def alone(self, push: Callable[[], T]) -> T:
         """Write and post a push while no other thread posts a change.
@@ -80,9 +91,9 @@ class Threads:
         Returns:
             What it returned.
         """
-        if self._writing.is_mine:
+        if self.writing.is_mine:
             return push()
-        return cast(T, self._writing.run(push))  # for which it waits as long as it takes
+        return cast(T, self.writing.run(push))  # for which it waits as long as it takes
 
     def written(self, write: Callable[[], T]) -> T:
         """Write a document out, once more if another thread has changed something meanwhile.
@@ -96,7 +107,7 @@ class Threads:
         while True:
             begun = self._begun.copy()
             written = write()
-            if begun >= self._begun.copy():
+            if begun.keys() >= self._begun.copy().keys():
                 return written
 
     def place(self, post: Callable[[], None]) -> None:
@@ -110,34 +121,17 @@ class Threads:
         """
 
         def alone() -> None:
-            me, deadline = get_ident(), time.monotonic() + _PATIENCE
-            while any(other != me for other in self._beside.copy().values()) and time.monotonic() < deadline:
-                time.sleep(0)  # it takes some 50 us, and nothing that could wait for this
+            ours, deadline = (0, get_ident()), time.monotonic() + _PATIENCE
+            while any(thread not in ours for thread in self._begun.copy().values()) and time.monotonic() < deadline:
+                time.sleep(0)  # it takes some 50 us
             post()
 
         self._placing.run(alone)
 
-    def beside(self, post: Callable[[], None]) -> None:
-        """Write and post a change of another kind, while no other thread posts one of that kind.
-
-        Args:
-            post: Does it, and has nothing called that is not ours.
-        """
-        while True:
-            token = object()
-            try:
-                self._beside[token] = get_ident()
-                if not (self._placing.holder and self._placing.is_anothers):
-                    post()
-                    return
-            finally:
-                self._beside.pop(token, None)
-            self._placing.run(object)
-
     def await_push(self) -> None:
         """Let the push of another thread go first."""
-        if self._writing.holder and self._writing.is_anothers:
-            self._writing.run(object)
+        if self.writing.is_anothers:
+            self.writing.run(object)
 
 
 def is_overtaken(event: DocumentPatchedEvent) -> bool:
