@@ -413,6 +413,8 @@ class SyncEngine:
         document = self._document
         version = content.get("version")
         before = self._applier.handled
+        if document is not None:  # what is being told would find its models gone; sent now, it comes back
+            self._outgoing.tell_early(document, anywhere=True)
         # Apart: what a handler raises at whose change the program has held back is not the server's fault.
         with self._conflicts.collecting() as answered, nullcontext() if document is None else let_go(document):
             try:

@@ -533,3 +533,40 @@ def test_one_thread_lets_go_of_a_change_of_a_model_that_another_is_just_taking_o
         there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
         assert there == here, faces.differences(there, here)
         assert [*model(document, "source").data["x"]] == [0, 7]
+
+
+@pytest.mark.parametrize("change", WHILE_PULLED.values(), ids=WHILE_PULLED)
+def test_another_thread_pulls_before_a_change_is_told(
+    change: Callable[[Document], object], server: LiveServer, blocking: Face
+) -> None:
+    """It was made before, so that the pull must not take it back."""
+
+    def with_a_box() -> Document:
+        document = made()
+        document.add_root(Column(name="box", children=[Div(name="in it")]))
+        return document
+
+    def summary(document: Document) -> Any:
+        sliders = [root.value for root in document.roots if isinstance(root, Slider)]
+        children = [child.name for child in model(document, "box").children]
+        return document.title, sliders, list(model(document, "source").data["x"]), children
+
+    document, expected = with_a_box(), with_a_box()
+    change(expected)
+    waiting: list[int] = []
+
+    def pull_first(event: object) -> None:
+        if waiting:
+            waiting.clear()
+            in_another_thread(session.pull)
+
+    document.on_change(pull_first)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        waiting.append(1)
+        with suppress(RuntimeError):  # Bokeh's, of data that is replaced meanwhile, when all is done
+            change(document)
+        assert not waiting
+        for _ in range(2):
+            session.force_roundtrip()
+        assert server.edit(session.id, summary, "/slider") == summary(document) == summary(expected)
