@@ -16,7 +16,7 @@ from . import encoding
 from .changes import TITLE, key_of_wire_event, replaced_on_the_wire
 from .columns import complete_received, misfits
 from .conflicts import Conflicts, Doubts, Verdict
-from .departures import Departures, models_in, refers_to_strangers
+from .departures import Departures, refers_to_strangers
 from .errors import ApplyError
 from .holding import Holding
 from .identity import Acquaintance
@@ -175,9 +175,7 @@ class Applier:
 
     def _miss(self, document: Document, events: list[Any], number: int) -> None:
         unanswered = self._conflicts.all_unanswered()
-        later = [request for request in unanswered if request.sent_after is None or request.sent_after >= number]
-        new = {name for request in later for name in models_in([decoded(request.content)])[1] - request.returns}
-        if self._departures.missed(document, events, number, new):
+        if self._departures.missed(document, events, number, unanswered):
             returning = self._conflicts.coming_back
             for request in unanswered:
                 self._departures.mark(request, returning)

@@ -30,11 +30,11 @@ from bokeh.models.sources import ColumnarDataSource
 
 from .changes import has_become
 from .encoding import encode_columns
-from .holding import is_held_change, is_letting_go
+from .holding import is_letting_go
 from .identity import defined_ids
 from .plain import PLAIN
 from .requests import Encoded
-from .telling import being_told, letting_go
+from .telling import being_told, is_held_change, letting_go
 from .wire_objects import comparable, decoded
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -92,14 +91,14 @@ class Departures:
         unclear, self._unclear = self._unclear, False
         return unclear
 
-    def missed(self, document: Document, events: list[Any], number: int, new: AbstractSet[str]) -> bool:
+    def missed(self, document: Document, events: list[Any], number: int, unanswered: Iterable[Request]) -> bool:
         """Take note of a change that is not applied here: what it has removed on the server, nobody can tell.
 
         Args:
             document: The document.
             events: The events that are passed over.
             number: The number of the change.
-            new: The ids of the models of which the server has been told later.
+            unanswered: The changes of ours that the server has not answered. It had none of what was sent later.
 
         Returns:
             Whether it may have removed anything that is still here.
@@ -109,7 +108,11 @@ class Departures:
             if _may_remove(document, event):
                 self.may_have_lost(number)
                 kept = {node.get("id") for node in objects(event.get("new"))}
-                missing |= _inside(_placed(document, _place(event))) - kept - new
+                missing |= _inside(_placed(document, _place(event))) - kept
+        if missing:
+            later = [request for request in unanswered if request.sent_after is None or request.sent_after >= number]
+            for request in later:
+                missing -= models_in([decoded(request.content)])[1] - request.returns
         self.may_be_missing(missing, number)
         return bool(missing)
 
@@ -139,7 +142,7 @@ class Departures:
         """
         gone = dict.fromkeys(identities, number)
         self._gone.update(gone)
-        self._missing = {**self._missing, **gone}
+        self.may_be_missing(gone, number)
 
     def found(self, document: Document, there: Container[str]) -> None:
         """Take note of what the server has, of all that it has been told to take out.

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from .telling import being_told, is_told_from_hold, letting_go, times_unheld
+from .telling import being_told, letting_go, times_unheld
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,6 @@ __all__ = [
     "as_if_told",
     "held_behind",
     "is_held",
-    "is_held_change",
     "is_letting_go",
     "let_go",
 ]
@@ -68,15 +67,6 @@ def is_letting_go(document: Document) -> bool:
         document: The document.
     """
     return bool(letting_go(document))
-
-
-def is_held_change(document: Document) -> bool:
-    """Say whether the change of which a document is just telling was held back itself. One of a handler's was not.
-
-    Args:
-        document: The document. This thread is the one that tells.
-    """
-    return is_told_from_hold(document)
 
 
 def held_behind(document: Document, *, anywhere: bool = False) -> Iterator[DocumentChangedEvent]:

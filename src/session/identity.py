@@ -78,10 +78,9 @@ class Acquaintance:
             self._telling = len(being_told(document))
         try:
             yield
-        except Exception:
+        except Exception:  # and not after Ctrl-C, when the document has some of them and may take them up later
             self._arrived(document, arriving, before, telling)
             raise
-        # Not after Ctrl-C: the document has some of them, and may take them up later.
         self._arrived(document, arriving, before, telling)
 
     def _arrived(self, document: Document, arriving: frozenset[str], before: frozenset[str], telling: int) -> None:
@@ -191,21 +190,20 @@ class Acquaintance:
             self._attached |= attached & self._new_models(document)
 
     def _give_ids(self, document: Document, models: set[Model]) -> None:
-        with self.looking:
-            self._give_ids_at_once(document, models)
-
-    def _give_ids_at_once(self, document: Document, models: set[Model]) -> None:
-        counted = {model for model in models if _COUNTED.fullmatch(str(model.id))}
-        if not counted or "BOKEH_SIMPLE_IDS" in os.environ:
+        if "BOKEH_SIMPLE_IDS" in os.environ:
             return
-        for model in counted:
-            if document.models.seen(model.id):
-                self._restless.add(model)
-            cast(Any, model)._id = make_globally_unique_id()
-        new = models | self._new_models(document)
-        manager = document.models
-        type(manager).recompute(manager)  # and have nobody watch: one that its namesake has hidden has not just come in
-        manager.flush_synced(lambda model: model in new)
+        with self.looking:
+            counted = {model for model in models if _COUNTED.fullmatch(str(model.id))}
+            if not counted:
+                return
+            for model in counted:
+                if document.models.seen(model.id):
+                    self._restless.add(model)
+                cast(Any, model)._id = make_globally_unique_id()
+            new = models | self._new_models(document)
+            manager = document.models
+            type(manager).recompute(manager)  # with nobody watching: what its namesake has hidden has not just come in
+            manager.flush_synced(lambda model: model in new)
 
     def shared(self, document: Document) -> set[Model]:
         """Give the models of a document that its server has, too.

@@ -175,7 +175,9 @@ class Outgoing:
         return self._threads.written(lambda: self._write(document))
 
     def tell_early(self, document: Document, *, anywhere: bool = False) -> None:
-        """Send what this thread has made and the document has not told of yet: a handler pulls, or closes the session.
+        """Send what this thread has made and the document has not told of yet: there is no later.
+
+        A handler pulls, or closes the session, or what was pulled is about to overwrite the document.
 
         Args:
             document: The document.

@@ -230,6 +230,7 @@ class SyncEngine:
         Raises:
             DocumentInUse: The document belongs to another open session.
             DuplicateModelId: Two models have the same id.
+            SessionClosed: A handler of a held change, or another thread, has closed the session.
         """
         self._refuse_foreign(document)
         if self._followed is not document:
@@ -334,8 +335,10 @@ class SyncEngine:
     def held_changes(self) -> tuple[str, ...]:
         """The changes that the program holds back, each as a short text."""
         document = self._followed
+        theirs: object = self._applier
         held = [] if document is None or not is_held(document) else document.callbacks._held_events
-        return tuple(str(classify(event)) for event in held if isinstance(event, DocumentPatchedEvent))
+        ours = (event for event in held if isinstance(event, DocumentPatchedEvent) and event.setter is not theirs)
+        return tuple(str(classify(event)) for event in ours)
 
     def take_up_all(self) -> None:
         """Take up the changes that are held back (`Document.hold`), or just being told: there is no later."""

@@ -27,7 +27,7 @@ __all__ = [
     "LettingGo",
     "Telling",
     "being_told",
-    "is_told_from_hold",
+    "is_held_change",
     "letting_go",
     "tells_nothing",
     "times_unheld",
@@ -104,8 +104,7 @@ class Telling:
         self._manager = weakref.ref(document.callbacks)
         self.unheld = 0
         self._stacks: dict[int, list[DocumentChangedEvent | LettingGo]] = {}
-        earlier = _tellings.get(document)
-        held = [] if earlier is None else [event for call in earlier.calls for event in call.events]
+        held = [event for call in letting_go(document, anywhere=True) for event in call.events]  # of an earlier session
         self._before = WeakSet([*held, *_being_let_go(document.callbacks)]) or None
         _tellings[document] = self
 
@@ -118,11 +117,6 @@ class Telling:
     def here(self) -> list[DocumentChangedEvent | LettingGo]:
         """What this thread is about, the innermost call last."""
         return self._stacks.get(get_ident(), [])
-
-    @property
-    def calls(self) -> list[LettingGo]:
-        """The calls in which any thread lets go of changes."""
-        return [call for stack in self.everywhere for call in stack.copy() if isinstance(call, LettingGo)]
 
     @property
     def everywhere(self) -> list[list[DocumentChangedEvent | LettingGo]]:
@@ -146,6 +140,9 @@ class Telling:
 
         Args:
             event: The change.
+
+        Raises:
+            BaseException: What a handler of the change raises.
         """
         manager = self._manager()
         if manager is None:
@@ -261,7 +258,7 @@ def times_unheld(document: Document) -> int | None:
     return None if telling is None else telling.unheld
 
 
-def is_told_from_hold(document: Document) -> bool:
+def is_held_change(document: Document) -> bool:
     """Say whether the change of which this thread is just telling is one that was held back. One of a handler's is not.
 
     Args:

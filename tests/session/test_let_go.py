@@ -570,3 +570,15 @@ def test_a_handler_of_a_held_change_that_the_server_has_changed_before(server: L
         document.unhold()
         assert_equal(server, session)
         assert slider.value == 10
+
+
+def test_what_is_held_back_of_the_servers_is_nothing_that_could_be_lost(server: LiveServer, blocking: Face) -> None:
+    with pull_session(url=server.url("/slider"), transport=blocking.transport) as session:
+        document: Any = session.document
+        document.hold("collect")
+        server.edit(session.id, lambda there: setattr(there, "title", "theirs"), "/slider")
+        session.force_roundtrip()
+        model(document, "slider").value = 3
+        assert document.title == "theirs"
+        (name,) = session._session._engine.held_changes
+        assert name.endswith("value changed")
