@@ -15,7 +15,6 @@ from collections.abc import Sized
 from contextlib import suppress
 from operator import is_
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet
 
 import numpy as np
 from bokeh.core.serialization import Buffer, Serializer
@@ -34,6 +33,7 @@ from .holding import is_letting_go
 from .identity import defined_ids
 from .plain import PLAIN
 from .requests import Encoded
+from .sparse import SparseSet
 from .telling import being_told, is_held_change, letting_go
 from .wire_objects import comparable, decoded
 
@@ -63,7 +63,7 @@ class SentColumns:
 
     def __init__(self) -> None:
         self._sent: dict[tuple[str, str], Encoded] = {}  # of what is let go together
-        self._had: WeakSet[DocumentChangedEvent] = WeakSet()
+        self._had: SparseSet[DocumentChangedEvent] = SparseSet()
         self._streamed: dict[tuple[str, str], ColumnsStreamedEvent] = {}  # last, since anything arrived
         self._touched: set[tuple[str, str]] = set()  # columns that were changed while held changes were let go
 
@@ -92,7 +92,8 @@ class SentColumns:
             if is_letting_go(event.document):
                 self._sent[str(event.model.id), event.attr] = encoded
             else:
-                self._had |= {told for told in being_told(event.document) if getattr(told, "model", 0) is event.model}
+                told = being_told(event.document)
+                self._had.update(other for other in told if getattr(other, "model", 0) is event.model)
         elif _may_bring_models(event) and is_letting_go(event.document):
             for identity in defined_ids(decoded(encoded.content)):
                 model = event.document.models.get_by_id(cast(Any, identity))

@@ -103,8 +103,7 @@ class Holding:
     def __init__(self) -> None:
         self._before: int | None = None
         self._keys: set[Key] = set()
-        self._interrupted = False  # whether any of these has been, of which was not told yet
-        self._told: WeakKeyDictionary[DocumentChangedEvent, int] = WeakKeyDictionary()
+        self._told: WeakKeyDictionary[DocumentChangedEvent, int] | None = None  # of those of which was not told yet
 
     def received(self, document: Document, keys: Iterable[Key | None], number: int) -> None:
         """Take note of a change from the server before it is applied.
@@ -117,7 +116,7 @@ class Holding:
         if not is_held(document) and not (self._before is not None and letting_go(document, anywhere=True)):
             self._before = None
             self._keys.clear()
-            self._interrupted = self._interrupted and bool(self._told)
+            self._told = self._told or None
             return
         if self._before is None:
             self._before = number
@@ -132,7 +131,7 @@ class Holding:
             document: The document.
             number: How many changes from the server had been handled before it.
         """
-        self._interrupted = True
+        self._told = WeakKeyDictionary() if self._told is None else self._told
         for event in being_told(document):
             self._told.setdefault(event, number)
         if self._before is None and letting_go(document, anywhere=True):
@@ -146,7 +145,8 @@ class Holding:
             event: The change.
         """
         made_after = handled if self._before is None else self._before
-        return min(made_after, self._told.get(event, made_after)) if self._interrupted else made_after
+        told = self._told  # once, since another thread may forget it
+        return made_after if told is None else min(made_after, told.get(event, made_after))
 
     def concerns(self, key: Key | None) -> bool:
         """Say whether the server may have changed a property after a change of ours to it that was held until now."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from bokeh.document.events import MessageSentEvent, ModelChangedEvent, RootAddedEvent, RootRemovedEvent
 from bokeh.model import Model
@@ -25,6 +25,7 @@ from bokeh.util.serialization import make_globally_unique_id
 from .errors import DuplicateModelId
 from .holding import held_behind, is_held, is_letting_go
 from .plain import PLAIN
+from .sparse import SparseSet
 from .telling import being_told, tells_nothing
 from .wire_objects import COLUMN_EVENTS, comparable, decoded, objects
 
@@ -52,11 +53,11 @@ class Acquaintance:
 
     def __init__(self) -> None:
         self.looking = threading.RLock()
-        self._untold: WeakSet[Model] = WeakSet()  # that held changes have brought in
-        self._restless: WeakSet[Model] = WeakSet()  # that were taken out and came back
-        self._removed: WeakSet[Model] = WeakSet()  # of which that was sent while other changes were being told
-        self._attached: WeakSet[Model] = WeakSet()  # that have come in, by changes of which nothing is written yet
-        self._implied: WeakSet[DocumentChangedEvent] = WeakSet()  # held changes of what was written out with them
+        self._untold: SparseSet[Model] = SparseSet()  # that held changes have brought in
+        self._restless: SparseSet[Model] = SparseSet()  # that were taken out and came back
+        self._removed: SparseSet[Model] = SparseSet()  # of which that was sent while other changes were being told
+        self._attached: SparseSet[Model] = SparseSet()  # that have come in, by changes of which nothing is written yet
+        self._implied: SparseSet[DocumentChangedEvent] = SparseSet()  # held changes of what was written out with them
         self._fresh: dict[str, dict[str, Any]] = {}  # as they were written out, since anything arrived
         self._known: WeakValueDictionary[str, Model] = WeakValueDictionary()
         self._arriving: frozenset[str] = frozenset()
@@ -103,7 +104,7 @@ class Acquaintance:
             model = document.models.get_by_id(cast(Any, identity))
             if model is not None:
                 self._known[identity] = model
-                self._attached.discard(model)
+                self._attached.difference_update((model,))
 
     def introduce_document(self, document: Document) -> None:
         """Make sure of the ids of all models of a document, before it is pushed.
@@ -164,8 +165,8 @@ class Acquaintance:
         with suppress(DuplicateModelId):  # raised when the change that brought it in is let go
             self._introduce(document, everything, everything)
         new = self._new_models(document)
-        self._untold |= new
-        self._attached |= new
+        self._untold.update(new)
+        self._attached.update(new)
 
     def looked(self, document: Document, attached: set[Model], detached: set[Model]) -> None:
         """Take note of models as soon as Bokeh has taken them up, before anybody else hears of them, and give them ids.
@@ -186,8 +187,8 @@ class Acquaintance:
                     self._taken_out.add(str(model.id))
         self._give_ids(document, {model for model in tuple(document.models) if not self._is_known(model)})
         if attached:
-            self._removed -= attached
-            self._attached |= attached & self._new_models(document)
+            self._removed.difference_update(attached)
+            self._attached.update(attached & self._new_models(document))
 
     def _give_ids(self, document: Document, models: set[Model]) -> None:
         if "BOKEH_SIMPLE_IDS" in os.environ:
@@ -231,12 +232,12 @@ class Acquaintance:
         written = set(written)
         back = {model for model in written if model in self._restless or document.models.seen(model.id)}
         back = reachable([*back]) & written if back else back
-        self._restless |= back
+        self._restless.update(back)
         new = written - back
         if new and is_letting_go(document):
             self._implied.update(other for other in held_behind(document) if _is_inside(other, new))
-        self._untold -= written
-        self._removed -= written
+        self._untold.difference_update(written)
+        self._removed.difference_update(written)
         if written:
             ids = {str(model.id) for model in written}
             whole = (node for node in objects(content) if len(node) > 1)
@@ -254,7 +255,7 @@ class Acquaintance:
             models: The models.
         """
         models = {*models}
-        self._removed |= models
+        self._removed.update(models)
         self._restless.update(model for model in models if model.document is document and self._is_known(model))
 
     def disown(self, document: Document, identities: Iterable[str]) -> None:
@@ -384,7 +385,7 @@ class Acquaintance:
                     "pull? Take the one that is in the document now."
                 )
         self._known.update({str(model.id): model for model in newcomers})
-        self._untold |= newcomers  # what Bokeh takes for new, the change of another thread may have it forget
+        self._untold.update(newcomers)  # what Bokeh takes for new, the change of another thread may have it forget
 
     def _settled(self, document: Document) -> set[Model]:
         """Give the models whose own changes bring in what is new in them, and do so by themselves."""

@@ -41,7 +41,7 @@ class Outbox:
         self._may_remove = may_remove
         self._posted: deque[Request] = deque()
         self._again: deque[Group] = deque()
-        self._urgent: deque[Request] = deque()
+        self._urgent: list[Request] = []  # few
         self._sent: dict[str, Group] = {}
         self._patch: str | None = None  # the message of patches that is under way
         self._doubted: Group = ()
@@ -83,7 +83,7 @@ class Outbox:
             Its requests; empty when nothing may be sent now.
         """
         if self._urgent:
-            return (self._urgent.popleft(),)
+            return (self._urgent.pop(0),)
         if self._held:
             return ()
         if self._again:

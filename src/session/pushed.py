@@ -14,6 +14,7 @@ from bokeh.document.events import ColumnsStreamedEvent, RootAddedEvent, RootRemo
 from bokeh.models.sources import ColumnDataSource
 
 from .holding import held_behind
+from .sparse import SparseSet
 from .telling import being_told
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Pushed:
     def __init__(self) -> None:
         self._roots: WeakSet[Model] | None = None  # not their ids: a root gets its own only after this has heard of it
         self._lengths: Lengths = {}  # of the columns, when a push was written
-        self._had: WeakSet[DocumentChangedEvent] = WeakSet()
+        self._had: SparseSet[DocumentChangedEvent] = SparseSet()
 
     def note(self, document: Document) -> bool:
         """Take note of a document before it is written out, and once more behind that.
@@ -49,7 +50,7 @@ class Pushed:
         }
         same = (roots, lengths) == (self._roots, self._lengths)
         self._roots, self._lengths = roots, lengths
-        self._had = WeakSet([*being_told(document), *held_behind(document, anywhere=True)])
+        self._had = SparseSet([*being_told(document), *held_behind(document, anywhere=True)])
         return same
 
     def has(self, event: DocumentPatchedEvent) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .changes import is_about_roots, removed_roots
@@ -26,7 +25,7 @@ class Recognition:
 
     def __init__(self) -> None:
         self.config_id: str | None = None
-        self._removed: deque[str] = deque(maxlen=_REMEMBERED)  # the ids of roots that the server is just replacing
+        self._removed: list[str] = []  # the ids of roots that the server is just replacing
         self._was_emptied = False  # by the server, which may be doing that
 
     def received(self, document: Document, content: Any) -> None:
@@ -37,7 +36,8 @@ class Recognition:
             content: The patch's content.
         """
         if is_about_roots(content):
-            self._removed.extend(removed_roots(content))
+            self._removed += removed_roots(content)
+            del self._removed[:-_REMEMBERED]
             self._was_emptied = not document.roots
         else:
             self.replaced()

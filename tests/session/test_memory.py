@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import tracemalloc
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
@@ -16,6 +19,7 @@ from bokeh.document import Document
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div
 
+import bokehwire
 from bokehwire.session.portal import Portal
 from bokehwire.transports import ConnectionOptions, Frame, OutgoingFrame, Transport, WebSocket, resolve
 
@@ -202,5 +206,34 @@ def test_no_change_waits_for_the_garbage_collector(server: LiveServer, networked
         await look("a pull")
         await do(session.request_server_info())
         await look("a question for the server's versions")
+
+    networked.play(scenario)
+
+
+OWN = [Path(bokehwire.__file__).parent / "*", weakref.__file__, weakref.WeakSet.__init__.__code__.co_filename]
+MANY = 10
+LIMIT = 38_000  # bytes, of which 29,000 to 35,000 are taken; the library takes as many for the connection
+
+
+def test_a_session_takes_little_memory_of_its_own(server: LiveServer, networked: Face) -> None:
+    """Beyond what its document and the library of the connection take; the benchmark measures it all."""
+
+    async def scenario(face: Face) -> None:
+        await face.pull(url=server.url("/slider"))
+        gc.collect()
+        tracemalloc.start(1)
+        try:
+            before = tracemalloc.take_snapshot()
+            sessions = [await face.pull(url=server.url("/slider")) for _ in range(MANY)]
+            for session in sessions:
+                model(cast(Document, session.document), "slider").value = 2
+                await do(session.force_roundtrip())
+            gc.collect()
+            after = tracemalloc.take_snapshot()
+        finally:
+            tracemalloc.stop()
+        own = [tracemalloc.Filter(True, str(name)) for name in OWN]
+        grown = after.filter_traces(own).compare_to(before.filter_traces(own), "filename")
+        assert sum(statistic.size_diff for statistic in grown) / MANY < LIMIT
 
     networked.play(scenario)

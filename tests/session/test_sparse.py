@@ -1,0 +1,43 @@
+"""A weak set that is made when something is put in behaves as one that is there from the beginning."""
+
+from __future__ import annotations
+
+import gc
+from weakref import WeakSet
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bokehwire.session.sparse import SparseSet
+
+
+class Thing:
+    """What is put in."""
+
+
+THINGS = [Thing() for _ in range(4)]
+PUT_IN, TAKE_OUT = "update", "difference_update"
+STEPS: st.SearchStrategy[tuple[str, list[Thing]]] = st.tuples(
+    st.sampled_from([PUT_IN, TAKE_OUT]), st.lists(st.sampled_from(THINGS))
+) | st.just(("clear", []))
+
+
+@given(first=st.lists(st.sampled_from(THINGS)), steps=st.lists(STEPS))
+def test_a_sparse_set_is_a_weak_set(first: list[Thing], steps: list[tuple[str, list[Thing]]]) -> None:
+    sparse, weak = SparseSet(first), WeakSet(first)
+    for step, things in steps:
+        for either in (sparse, weak):
+            getattr(either, step)(*([] if step == "clear" else [things]))
+        assert set(sparse) == set(weak)
+        assert len(sparse) == len(weak)
+        assert [thing in sparse for thing in THINGS] == [thing in weak for thing in THINGS]
+
+
+def test_a_sparse_set_keeps_nothing_alive() -> None:
+    things = [Thing()]
+    sparse = SparseSet[Thing]()
+    sparse.add(things[0])
+    assert list(sparse) == things
+    things.clear()
+    gc.collect()
+    assert not sparse
