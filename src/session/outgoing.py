@@ -35,6 +35,7 @@ from .late import LateChanges
 from .plain import PLAIN
 from .pushed import Pushed
 from .requests import Ask, Before, Request
+from .sparse import SparseSet
 from .telling import being_told, letting_go, under_way
 from .threads import Threads, is_overtaken, is_undone, present
 from .watching import unwatch, watch
@@ -115,6 +116,7 @@ class Outgoing:
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
         self._taken_up: dict[DocumentChangedEvent, object] = {}  # which the document may be telling others yet
         self._many = _MANY
+        self._overwritten: SparseSet[object] = SparseSet()  # models and titles whose changes a pull has come before
         self._telling: Telling | None = None
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
@@ -192,6 +194,20 @@ class Outgoing:
                     except (SerializationError, DuplicateModelId) as error:
                         self._on_trouble(error)
 
+    def overwritten(self, document: Document) -> bool:
+        """Take note that a pull has overwritten the document, and with it what other threads have not sent yet.
+
+        Args:
+            document: The document.
+
+        Returns:
+            Whether any change is being told of that is not the server's.
+        """
+        ours: object = self._applier
+        told = [event for event in being_told(document) if event.setter is not ours]
+        self._overwritten.update(getattr(event, "model", event) for event in told)
+        return bool(told)
+
     def arrived(self, document: Document | None) -> None:
         """Take note that something has arrived while nothing is being told: what was sent before is the past.
 
@@ -199,6 +215,7 @@ class Outgoing:
             document: The document, None if there is none yet.
         """
         self._sent_columns.forget()
+        self._overwritten.clear()
         if document is not None:
             self._forget_told(document)
 
@@ -296,11 +313,14 @@ class Outgoing:
             raise
 
     def _tell_if_known(self, event: DocumentPatchedEvent, before: Before | None, places: bool) -> None:
-        if self._acquaintance.is_about_stranger(event, self._is_yet_to_leave):
-            if isinstance(event, MessageSentEvent):
-                self._defer(event)
-        elif type(event) is not ModelChangedEvent and is_undone(event):
-            self._conflicts.doubt(ROOTS)  # their order may be another one
+        is_stranger = self._acquaintance.is_about_stranger(event, self._is_yet_to_leave)
+        if is_stranger and isinstance(event, MessageSentEvent):
+            self._defer(event)
+        elif is_stranger or (type(event) is not ModelChangedEvent and is_undone(event)):
+            if getattr(event, "model", None) in self._overwritten:
+                self._on_trouble(UsageError(f"{classify(event)} was overwritten: another thread has pulled meanwhile."))
+            if not is_stranger:
+                self._conflicts.doubt(ROOTS)  # their order may be another one
         else:
             self._tell(event, before, places)
 
@@ -320,7 +340,7 @@ class Outgoing:
     def _tell(self, event: DocumentPatchedEvent, before: Before | None, places: bool) -> None:
         """Post a change; and what is there by now, where that was sent before it, since that is to stay."""
         if not (places or isinstance(event, ColumnDataChangedEvent)):  # as most are
-            if self._write_and_post(event, event, before, places):
+            if self._write_and_post(event, event, before, places) and event not in self._overwritten:
                 self._write_and_post(event, _as_it_is(event), None, places)
         elif not is_overtaken(event):
             self._write_and_post(event, event, before, places)

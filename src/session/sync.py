@@ -445,10 +445,9 @@ class SyncEngine:
                 ) from error
             finally:
                 self._replacing = None
+                told = document is not None and self._outgoing.overwritten(document)
         document.models.flush_synced()
         self._recognition.config_id = config_id(content)
-        ours: object = self._applier
-        told = any(other.setter is not ours for other in being_told(document))
         if self._conflicts.has_unanswered or answered or told or self._applier.handled != before:
             # What they take out was brought back here, and the server drops what refers to it. A handler may have made
             # a call, in which the server has confirmed what is overwritten here, and another thread be about to send.

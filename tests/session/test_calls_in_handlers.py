@@ -88,7 +88,13 @@ def test_a_pull_does_not_lose_what_is_being_told(
     with push_session(made(), url=server.url(), transport=blocking.transport) as session:
         document: Any = session.document
         one, source = model(document, "one"), model(document, "source")
-        (source if change else one).on_change("data" if change else "text", once(session.pull))
+        pulled: list[Any] = []
+
+        def pull() -> None:
+            session.pull()
+            pulled.append([[*model(document, "source").data["x"]], model(document, "one").text])
+
+        (source if change else one).on_change("data" if change else "text", once(pull))
         if held:
             document.hold("collect")
         if change:
@@ -101,6 +107,7 @@ def test_a_pull_does_not_lose_what_is_being_told(
         assert_equal(server, session)
         assert [*model(document, "source").data["x"]] == rows
         assert model(document, "one").text == ("1" if change else "new")
+        assert pulled == [[rows, model(document, "one").text]]  # at once
         assert len(document.roots) == 5 + held
 
 

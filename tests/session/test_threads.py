@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bokeh.document import Document
@@ -14,9 +14,10 @@ from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 from bokeh.util.serialization import make_globally_unique_id
 
-from bokehwire import PatchRejected, push_session
+from bokehwire import PatchRejected, UsageError, push_session
 from bokehwire.session import encoding, identity, turns
 from bokehwire.session.conflicts import Conflicts
+from bokehwire.session.threads import Threads
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
@@ -332,7 +333,19 @@ WHILE_PULLED: dict[str, Callable[[Document], object]] = CHANGES | {
 }
 
 
-@pytest.mark.parametrize("place", ["written", "noted"])
+def with_a_box() -> Document:
+    document = made()
+    document.add_root(Column(name="box", children=[Div(name="in it")]))
+    return document
+
+
+def summary(document: Document) -> Any:
+    sliders = [root.value for root in document.roots if isinstance(root, Slider)]
+    children = [child.name for child in model(document, "box").children]
+    return document.title, sliders, list(model(document, "source").data["x"]), children
+
+
+@pytest.mark.parametrize("place", ["begun", "written", "noted"])
 @pytest.mark.parametrize("change", WHILE_PULLED.values(), ids=WHILE_PULLED)
 def test_another_thread_pulls_while_a_change_is_being_sent(
     change: Callable[[Document], object],
@@ -341,35 +354,45 @@ def test_another_thread_pulls_while_a_change_is_being_sent(
     blocking: Face,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the pull overwrites here and the server is told of all the same comes back."""
-    document = made()
-    document.add_root(Column(name="box", children=[Div(name="in it")]))
+    """What the pull overwrites here and the server is told of all the same comes back; what is not told is named."""
+    document, expected = with_a_box(), with_a_box()
+    change(expected)
     waiting: list[int] = []
+    owner, name = {
+        "begun": (Threads, "begin"),
+        "written": (encoding, "encode_event"),
+        "noted": (Conflicts, "changed"),
+    }[place]
+    real = getattr(owner, name)
 
-    def pull_first(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            if waiting:
-                waiting.clear()
-                in_another_thread(session.pull)
-            return real(*arguments)
+    def pull_first(*arguments: Any, **options: Any) -> Any:
+        if waiting:
+            waiting.clear()
+            in_another_thread(session.pull)
+        return real(*arguments, **options)
 
-        return call
-
-    if place == "written":
-        monkeypatch.setattr(encoding, "encode_event", pull_first(encoding.encode_event))
-    else:
-        monkeypatch.setattr(Conflicts, "changed", pull_first(Conflicts.changed))
+    monkeypatch.setattr(owner, name, pull_first)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
         waiting.append(1)
         with suppress(RuntimeError):  # Bokeh's, which may have been about to tell others of it
             change(document)
         assert not waiting
+        for inside in document.select({"name": "in it"}):  # which the server may have no more
+            cast(Any, inside).text = "changed"
+        model(document, "slider").title = "changed"
+        raised: list[str] = []
         for _ in range(2):
-            with suppress(PatchRejected):  # of a child, which is made all the same
+            try:
                 session.force_roundtrip()
+            except (UsageError, PatchRejected) as error:
+                raised.append(str(error))
         there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
         assert there == here, faces.differences(there, here)
+        assert raised or summary(document) == summary(expected)
+        assert (
+            not raised or place == "begun" or "reference already known" in raised[0]
+        )  # a warning of Bokeh's otherwise
 
 
 def test_two_threads_bring_models_in_at_once(
@@ -540,17 +563,6 @@ def test_another_thread_pulls_before_a_change_is_told(
     change: Callable[[Document], object], server: LiveServer, blocking: Face
 ) -> None:
     """It was made before, so that the pull must not take it back."""
-
-    def with_a_box() -> Document:
-        document = made()
-        document.add_root(Column(name="box", children=[Div(name="in it")]))
-        return document
-
-    def summary(document: Document) -> Any:
-        sliders = [root.value for root in document.roots if isinstance(root, Slider)]
-        children = [child.name for child in model(document, "box").children]
-        return document.title, sliders, list(model(document, "source").data["x"]), children
-
     document, expected = with_a_box(), with_a_box()
     change(expected)
     waiting: list[int] = []
