@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from bokeh.document import Document
-from bokeh.document.events import ModelChangedEvent, RootRemovedEvent
+from bokeh.document.events import ModelChangedEvent, RootRemovedEvent, TitleChangedEvent
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 from bokeh.util.serialization import make_globally_unique_id
@@ -582,3 +582,103 @@ def test_another_thread_pulls_before_a_change_is_told(
         for _ in range(2):
             session.force_roundtrip()
         assert server.edit(session.id, summary, "/slider") == summary(document) == summary(expected)
+
+
+BEHIND: dict[str, Callable[[Document], object]] = {
+    "a value": lambda document: setattr(model(document, "slider"), "value", 1),
+    "rows": lambda document: model(document, "source").stream({"x": [1]}),
+    "a patch": lambda document: model(document, "source").patch({"x": [(0, 1)]}),
+    "a root": lambda document: document.add_root(Slider(start=0, end=9, value=1, name="new")),
+    "a title": lambda document: setattr(document, "title", "1"),
+}
+MEANWHILE: dict[str, Callable[[Any, Callable[[Callable[[Document], object]], object]], object]] = {
+    "push": lambda session, _: session.push(),
+    "pull": lambda session, _: session.pull(),
+    "the server's root": lambda _, edit: edit(lambda there: there.add_root(Slider(start=0, end=9, value=5))),
+    "the server's title": lambda _, edit: edit(lambda there: setattr(there, "title", "5")),
+    "the server's value": lambda _, edit: edit(lambda there: setattr(model(there, "slider"), "value", 5)),
+    "the server's data": lambda _, edit: edit(lambda there: setattr(model(there, "source"), "data", {"x": [5]})),
+    "the server's rows": lambda _, edit: edit(lambda there: model(there, "source").stream({"x": [5]})),
+}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE.values(), ids=MEANWHILE)
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_another_thread_comes_between_changes_that_are_let_go(
+    behind: Callable[[Document], object],
+    meanwhile: Callable[[Any, Callable[[Callable[[Document], object]], object]], object],
+    server: LiveServer,
+    blocking: Face,
+) -> None:
+    """What is held behind the one that is just told was made before what the other thread does."""
+    document = made()
+    waiting: list[int] = []
+
+    def meanwhile_first(event: object) -> None:
+        if waiting:
+            waiting.clear()
+            in_another_thread(work)
+
+    def work() -> None:
+        meanwhile(session, lambda change: server.edit(session.id, change, "/slider"))
+        session.force_roundtrip()
+
+    document.on_change(meanwhile_first)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        document.hold("collect")
+        model(document, "slider").title = "new"
+        behind(document)
+        waiting.append(1)
+        document.unhold()
+        assert not waiting
+        for _ in range(2):
+            session.force_roundtrip()
+        there = server.edit(session.id, contents, "/slider")
+        assert there == contents(document)
+        title = server.edit(session.id, lambda there: there.title, "/slider")
+        assert title == document.title
+        assert [*there[0], *there[1], *title].count("1" if title == "1" else 1) == 1  # what was held
+
+
+def test_the_server_removes_what_another_thread_is_about_to_give_a_place(server: LiveServer, blocking: Face) -> None:
+    """By a held change, behind the one that is just told: the server drops it with an OK, and it is named."""
+    document = made()
+    child = Slider(start=0, end=9, value=3)
+    document.add_root(Column(name="box", children=[child]))
+    document.add_root(other := Column(name="other", children=[]))
+    waiting: list[int] = []
+
+    def remove() -> None:
+        server.edit(session.id, lambda there: setattr(model(there, "box"), "children", []), "/slider")
+        session.force_roundtrip()
+        server.edit(session.id, lambda there: setattr(model(there, "box"), "visible", False), "/slider")
+        session.force_roundtrip()
+
+    def have_it_sent(event: object) -> None:  # and not together with what is behind it
+        if isinstance(event, TitleChangedEvent):
+            in_another_thread(session.force_roundtrip)
+
+    def remove_first(event: object) -> None:
+        if waiting:
+            waiting.clear()
+            in_another_thread(remove)
+
+    document.on_change(remove_first)
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        document.on_change(have_it_sent)
+        document.hold("collect")
+        document.title = "new"
+        other.children = [child]
+        model(document, "source").stream({"x": [1]})
+        waiting.append(1)
+        document.unhold()
+        assert not waiting
+        with pytest.raises(PatchRejected, match="children changed"):
+            session.force_roundtrip()
+        session.force_roundtrip()
+        there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
+        assert there == here, faces.differences(there, here)
+        assert other.children == []
+        assert contents(document)[1] == [0, 1]
