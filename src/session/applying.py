@@ -174,10 +174,9 @@ class Applier:
         return frozenset(change.key for change in counting if change.key is not None)
 
     def _miss(self, document: Document, events: list[Any], number: int) -> None:
-        unanswered = self._conflicts.all_unanswered()
-        if self._departures.missed(document, events, number, unanswered):
+        if self._departures.missed(document, events, number):
             returning = self._conflicts.coming_back
-            for request in unanswered:
+            for request in self._conflicts.all_unanswered():
                 self._departures.mark(request, returning)
 
     def _leave_out(self, document: Document, events: list[Any], number: int) -> bool:

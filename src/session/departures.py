@@ -91,14 +91,13 @@ class Departures:
         unclear, self._unclear = self._unclear, False
         return unclear
 
-    def missed(self, document: Document, events: list[Any], number: int, unanswered: Iterable[Request]) -> bool:
+    def missed(self, document: Document, events: list[Any], number: int) -> bool:
         """Take note of a change that is not applied here: what it has removed on the server, nobody can tell.
 
         Args:
             document: The document.
             events: The events that are passed over.
             number: The number of the change.
-            unanswered: The changes of ours that the server has not answered. It had none of what was sent later.
 
         Returns:
             Whether it may have removed anything that is still here.
@@ -109,10 +108,6 @@ class Departures:
                 self.may_have_lost(number)
                 kept = {node.get("id") for node in objects(event.get("new"))}
                 missing |= _inside(_placed(document, _place(event))) - kept
-        if missing:
-            later = [request for request in unanswered if request.sent_after is None or request.sent_after >= number]
-            for request in later:
-                missing -= models_in([decoded(request.content)])[1] - request.returns
         self.may_be_missing(missing, number)
         return bool(missing)
 

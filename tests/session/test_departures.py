@@ -63,7 +63,7 @@ def departures_after_a_removal(box: Column, number: int) -> Departures:
     departures = Departures()
     event = {"kind": "ModelChanged", "model": {"id": "box"}, "attr": "children", "new": [{"id": "kept"}]}
     assert box.document is not None
-    assert departures.missed(box.document, [event], number, ())
+    assert departures.missed(box.document, [event], number)
     return departures
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from bokeh.document import Document
+from bokeh.document.callbacks import DocumentCallbackManager
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 
@@ -388,6 +389,31 @@ def test_held_changes_behind_one_at_which_a_handler_raises(
     assert viewer.document is not None
     assert values(viewer.document) == values(document) == ("before", "behind", 5)
     viewer.close()
+
+
+def test_ctrl_c_just_before_anything_is_let_go_of(
+    server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is held still, and goes out once, in order."""
+    document = made()
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        document.hold("collect")
+        model(document, "source").stream({"x": [4]})
+        model(document, "source").stream({"x": [5]})
+        unhold = DocumentCallbackManager.unhold
+
+        def interrupted(manager: DocumentCallbackManager) -> None:
+            monkeypatch.setattr(DocumentCallbackManager, "unhold", unhold)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(DocumentCallbackManager, "unhold", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            document.unhold()
+        held: list[Any] = document.callbacks._held_events
+        assert [event.data for event in held] == [{"x": [4]}, {"x": [5]}]
+        document.unhold()
+        session.force_roundtrip()
+        assert server.edit(session.id, lambda there: model(there, "source").data["x"]) == [1, 2, 3, 4, 5]
 
 
 def warm_up(document: Document) -> None:
