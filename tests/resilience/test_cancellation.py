@@ -125,6 +125,14 @@ def transport(request: pytest.FixtureRequest) -> str:
     return name
 
 
+async def all_is_there(face: Face, server: LiveServer, session: AsyncClientSession, number: int) -> None:
+    """Checks that a value that was set is, and that both sides are equal."""
+    await session.force_roundtrip()
+    there = await face.edit(server, session, contents, APP)
+    assert there == contents(session.document)
+    assert model(session.document, "slider").value == number
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("call", ["force_roundtrip", "pull", "push", "wait_for"])
 def test_a_session_is_usable_and_complete_after_each_cancellation(
@@ -140,10 +148,7 @@ def test_a_session_is_usable_and_complete_after_each_cancellation(
                 slider, number = model(session.document, "slider"), next(numbers) % 100
                 slider.value = number  # under way while the call is cancelled
                 reached = await cancelled(CALLS[call](session), stop_at, turns)
-                await session.force_roundtrip()
-                there = await face.edit(exchange_server, session, contents, APP)
-                assert there == contents(session.document)
-                assert model(session.document, "slider").value == number
+                await all_is_there(face, exchange_server, session, number)
                 return reached
 
             if call == "wait_for":
@@ -180,10 +185,7 @@ def test_a_call_is_cancelled_while_the_session_connects_again(
                 await session.wait_for(lambda: not session.connected, DEADLINE)
                 slider.value = number
                 reached = await cancelled(CALLS[call](session), stop_at, turns)
-                await session.force_roundtrip()
-                there = await face.edit(exchange_server, session, contents, APP)
-                assert there == contents(session.document)
-                assert model(session.document, "slider").value == number
+                await all_is_there(face, exchange_server, session, number)
                 return reached
 
             assert await at_every_await(attempt) > 1

@@ -19,7 +19,7 @@ from ..apps import model
 from ..leaks import no_leaks
 from ..live import DEADLINE, LiveServer
 from ..proxy import Action, Direction, Fault, FaultProxy, Position
-from ..session.faces import AnySession, Face, do
+from ..session.faces import AnySession, Face, Scenario, do
 from ..tally import TRIED
 from .conftest import EVERYTHING
 from .exchange import APP, surviving_tasks
@@ -122,6 +122,17 @@ def frames_of(call: str, proxy: FaultProxy, face: Face) -> list[tuple[Direction,
     return frames
 
 
+def stall_at(frames: list[tuple[Direction, int]], proxy: FaultProxy, face: Face, scenario: Scenario) -> None:
+    """Plays a scenario once for each frame, with the call stalled before it."""
+    for direction, number in frames:
+        proxy.arm(Fault("call", direction, number, Position.BEFORE, Action.STALL))
+        with no_leaks():
+            Face(face.kind, face.transport).play(scenario)
+            proxy.release()
+            proxy.drop()
+        TRIED["interruptions"] += 1
+
+
 @pytest.mark.parametrize("transport", ["tornado", "aiohttp"])
 @pytest.mark.parametrize("kind", ["blocking", "io_loop"])
 @pytest.mark.parametrize("call", CALLS)
@@ -159,13 +170,7 @@ def test_an_interruption_while_the_server_is_waited_for(
         frames = [frames[0], frames[len(frames) // 2]]
     if call == "run_until_closed":
         frames = frames[:1]  # later on the change may be confirmed or not
-    for direction, number in frames:
-        proxy.arm(Fault("call", direction, number, Position.BEFORE, Action.STALL))
-        with no_leaks():
-            Face(kind, transport).play(scenario)
-            proxy.release()
-            proxy.drop()
-        TRIED["interruptions"] += 1
+    stall_at(frames, proxy, Face(kind, transport), scenario)
 
 
 async def opened(how: str, face: Face, proxy: FaultProxy, document: Document) -> AnySession:
@@ -209,10 +214,4 @@ def test_an_interruption_while_a_session_is_opened(
         if frame.phase == "call" and frame.number < _WAITED_FOR
     ]
     assert {direction for direction, _ in frames} == set(Direction)
-    for direction, number in frames:
-        proxy.arm(Fault("call", direction, number, Position.BEFORE, Action.STALL))
-        with no_leaks():
-            Face(kind, transport).play(scenario)
-            proxy.release()
-            proxy.drop()
-        TRIED["interruptions"] += 1
+    stall_at(frames, proxy, Face(kind, transport), scenario)
