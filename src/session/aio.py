@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import threading
-import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bokeh.document import Document
 
 from ..protocol import Generation, ServerInfoReply
-from ..transports import ConnectError, ConnectionOptions, ConnectTimeout, HandshakeRefused, Transport, resolve
+from ..transports import ConnectError, HandshakeRefused, Transport, resolve
 from . import urls
-from .channel import Channel
-from .checks import (
-    check_callables,
-    check_mapping,
-    check_model,
-    check_numbers,
-    check_size,
-    check_token,
-    check_wait,
-    close_reason,
-)
+from .attachment import Attachment
+from .checks import check_callables, check_model, check_wait, close_reason
 from .constants import DEFAULT_SERVER_WEBSOCKET_URL
-from .credentials import checked_id, new_session_id, new_token
-from .endings import describe_late, some_of
-from .errors import ApplyError, ConnectionLost, ReplyTimeout, SessionClosed, UsageError, WaitTimeout
-from .lifeline import Lifeline, weakly
+from .credentials import checked_id, new_session_id
+from .errors import ApplyError, ConnectionLost, UsageError, WaitTimeout
 from .loop_runner import LoopRunner
 from .reconnecting import Reconnect, Reconnection, checked_policy
-from .recovery import Recovery
-from .requests import Answered, Ask, Disconnected, Group, Inbound, Lost, Reply, Request
-from .runner import Runner, is_over, run_to_end
+from .requests import Ask, Reply
+from .runner import Runner
+from .settings import Settings
 from .show import BrowserTarget, open_page
-from .sync import SyncEngine
 from .trouble import Trouble, note_failed_close
 
 if TYPE_CHECKING:
@@ -50,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClientSession"]
 
 T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
 
 
 class AsyncClientSession:
@@ -121,56 +103,27 @@ class AsyncClientSession:
         max_inbox_size: int = 64 * 1024 * 1024,
         _runner: Runner | None = None,
     ) -> None:
-        check_size("max_message_size", max_message_size)
-        check_size("max_inbox_size", max_inbox_size)
-        check_mapping("arguments", arguments)
-        check_mapping("headers", headers)
         check_callables(on_error=on_error, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
-        check_numbers(
-            connect_timeout=connect_timeout,
-            reply_timeout=reply_timeout,
-            close_timeout=close_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
+        self._settings = Settings(
+            checked_id(session_id) if session_id is not None else new_session_id(),
+            websocket_url,
+            arguments,
+            max_message_size,
+            max_inbox_size,
+            connect_timeout,
+            reply_timeout,
+            close_timeout,
+            ping_interval,
+            ping_timeout,
+            headers,
+            token,
         )
-        self._id: ID = checked_id(session_id) if session_id is not None else new_session_id()
-        self._url = websocket_url
-        self._transport = resolve(transport)
-        self._arguments = arguments
-        self._max_message_size = max_message_size
-        self._max_inbox_size = max_inbox_size
-        self._ping_interval = ping_interval
-        self._ping_timeout = ping_timeout
-        self._headers = headers
-        self._connect_timeout = connect_timeout
-        self._reply_timeout = reply_timeout
-        self._close_timeout = close_timeout
-        self._token = token
         self._runner = _runner if _runner is not None else LoopRunner()
-        self._policy = checked_policy(reconnect)
-        self._trouble = Trouble(self._id, on_error, on_disconnect, on_reconnect)
-        # Neither the loop nor the document keeps a session alive that the program has let go of, nor do callbacks that
-        # it has given, which may lead back here.
-        self._engine = SyncEngine(
-            weakly(self._post),
-            weakly(self._resume),
-            self._runner.schedule,
-            weakly(self._trouble.note),
-            None if self._policy is None else self._recovery(self._policy),
-        )
-        self._runner.connect_to(weakly(self._handle), weakly(self._trouble.note_callback))
-        self._lifeline = Lifeline(self._id, self._engine)
-        self._finalizer = weakref.finalize(self, self._lifeline.cut)
-        self._channel: Channel | None = None
-        self._opening: Channel | None = None  # while it connects, for a close to stop it
+        self._trouble = Trouble(self._settings.session_id, on_error, on_disconnect, on_reconnect)
+        policy = checked_policy(reconnect)
+        self._attachment = Attachment(self._settings, resolve(transport), self._runner, policy, self._trouble)
+        self._engine = self._attachment.engine
         self._turn = self._runner.make_turn()  # connect, pull and push one at a time
-        self._connect_error: Exception | None = None
-        self._loss: ConnectionLost | None = None
-        self._disconnection: ConnectionLost | None = None  # while another connection is being sought
-        self._loss_raised = False
-        self._loss_told = False
-        self._closed = False
-        self._finished_by: int | None = None  # the thread that ends the interpreter, which those end with that wait
         self._server_info: dict[str, Any] | None = None
 
     async def __aenter__(self) -> Self:
@@ -189,7 +142,7 @@ class AsyncClientSession:
     @property
     def connected(self) -> bool:
         """Whether the server has acknowledged the session and the connection stands."""
-        return self._channel is not None and self._channel.is_open and not self._lifeline.is_inherited
+        return self._attachment.is_connected
 
     @property
     def document(self) -> Document | None:
@@ -201,7 +154,7 @@ class AsyncClientSession:
     @property
     def id(self) -> ID:
         """The name of the session on the server."""
-        return self._id
+        return self._settings.session_id
 
     @property
     def token(self) -> str:
@@ -212,14 +165,12 @@ class AsyncClientSession:
         Raises:
             ValueError: Sessions are to be signed and there is no key, or what was given as `token` cannot be one.
         """
-        if self._token is not None:
-            return check_token(self._token() if callable(self._token) else self._token)
-        return new_token(self._id)
+        return self._settings.make_token()
 
     @property
     def url(self) -> str:
         """The WebSocket URL of the application."""
-        return self._url
+        return self._settings.url
 
     @property
     def error_reason(self) -> ErrorReason | None:
@@ -227,11 +178,12 @@ class AsyncClientSession:
         from bokeh.client.states import ErrorReason
 
         self._runner.pump()
-        if isinstance(self._connect_error, HandshakeRefused):
+        failure = self._attachment.failure
+        if isinstance(failure, HandshakeRefused):
             return ErrorReason.HTTP_ERROR
-        if self._connect_error is not None or self._loss is not None or self._disconnection is not None:
+        if failure is not None:
             return ErrorReason.NETWORK_ERROR
-        return ErrorReason.NO_ERROR if self._closed else None
+        return ErrorReason.NO_ERROR if self._attachment.is_closed else None
 
     @property
     def error_code(self) -> int | None:
@@ -240,19 +192,20 @@ class AsyncClientSession:
         None when the failure has no code, 0 when there was no failure.
         """
         self._runner.pump()
-        if isinstance(self._connect_error, HandshakeRefused):
-            return self._connect_error.status
-        loss = self._loss or self._disconnection
+        connect_error = self._attachment.connect_error
+        if isinstance(connect_error, HandshakeRefused):
+            return connect_error.status
+        loss = self._attachment.loss or self._attachment.disconnection
         if loss is not None:
             return loss.code
-        return 0 if self._connect_error is None else None
+        return 0 if connect_error is None else None
 
     @property
     def error_detail(self) -> str:
         """What is known of the failure, in words; empty when there was none."""
         self._runner.pump()
-        error = self._connect_error or self._loss or self._disconnection
-        return "" if error is None else str(error)
+        failure = self._attachment.failure
+        return "" if failure is None else str(failure)
 
     async def connect(self) -> None:
         """Connect to the server. Does nothing when the session is connected.
@@ -263,9 +216,9 @@ class AsyncClientSession:
             ConnectionLost: The session was connected, and the connection was lost.
             SessionClosed: The session was closed.
         """
-        self._check()
+        self._attachment.check()
         async with self._turn:
-            await self._connect()
+            await self._attachment.connect()
 
     async def close(self, why: str = "closed") -> None:
         """Send what is pending, and what the document holds back; wait for the server to confirm it, and disconnect.
@@ -284,33 +237,7 @@ class AsyncClientSession:
             ApplyError: A change from the server could not be applied, or a handler raised while it was.
             ConnectionLost: The connection had been lost with changes unconfirmed, and no call has said so yet.
         """
-        reason = close_reason(why)
-        if self._closed:
-            self._raise_late()
-            return
-        if self._lifeline.is_inherited:  # it is the parent process's to close
-            self._closed = True
-            self._engine.close()
-            self._finalizer.detach()
-            return
-        if self._runner.is_dead:
-            self._close_without_loop()
-            self._trouble.raise_first()
-            return
-        self._runner.check()
-        try:
-            try:
-                self._runner.pump()
-                self._engine.take_up_all()
-            finally:
-                unconfirmed = await self._hang_up(reason)
-            self._runner.pump()
-            self._note_undelivered(unconfirmed)  # a loss that closing has met is known only now
-        finally:
-            self._engine.close()
-            self._runner.release()
-            self._finalizer.detach()  # what it holds on to may lead back here, by way of the program's on_error
-        self._trouble.raise_first()
+        await self._attachment.close(close_reason(why))
 
     def check_connection_errors(self) -> None:
         """Raise what keeps the session from being connected, if anything does.
@@ -321,13 +248,13 @@ class AsyncClientSession:
         self._runner.pump()
         if self.connected:
             return
-        if self._connect_error is not None:
-            raise self._connect_error
-        loss = self._loss or self._disconnection
-        if loss is not None:
-            raise ConnectError(str(loss), url=self._url) from loss
-        state = "was closed" if self._closed else "has not connected yet: call connect() first"
-        raise ConnectError(f"the session {state} ({self._url}).", url=self._url)
+        failure, url = self._attachment.failure, self._settings.url
+        if isinstance(failure, ConnectError):
+            raise failure
+        if failure is not None:
+            raise ConnectError(str(failure), url=url) from failure
+        state = "was closed" if self._attachment.is_closed else "has not connected yet: call connect() first"
+        raise ConnectError(f"the session {state} ({url}).", url=url)
 
     async def pull(self) -> None:
         """Load the server's document into `document`, connecting first if needed.
@@ -342,10 +269,10 @@ class AsyncClientSession:
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
         """
-        self._check()
+        self._attachment.check()
         async with self._turn:
-            await self._connect()
-            await self._answer(self._engine.pull())
+            await self._attachment.connect()
+            await self._attachment.answer(self._engine.pull())
         self._trouble.raise_first()
 
     async def push(self, document: Document | None = None) -> None:
@@ -365,7 +292,7 @@ class AsyncClientSession:
         """
         if document is not None and not isinstance(document, Document):
             raise TypeError(f"push takes a Document, not {type(document).__name__}.")
-        self._check()
+        self._attachment.check()
         async with self._turn:
             current = self._engine.document
             if document is not None and current is not None and document is not current:
@@ -373,10 +300,10 @@ class AsyncClientSession:
                     "this session has another document already. Change session.document, or make a new session to push "
                     "a different one."
                 )
-            await self._connect()
+            await self._attachment.connect()
             if document is None:
                 document = current if current is not None else Document()
-            await self._answer(self._engine.push(document))
+            await self._attachment.answer(self._engine.push(document))
         self._trouble.raise_first()
 
     async def force_roundtrip(self) -> None:
@@ -390,9 +317,9 @@ class AsyncClientSession:
             SessionClosed: The session was closed.
             UsageError: The session is not connected yet.
         """
-        self._require_connection()
-        await self._answer(self._engine.ask(Ask.ROUND_TRIP))
-        await self._until_settled()
+        self._attachment.require_channel()
+        await self._attachment.answer(self._engine.ask(Ask.ROUND_TRIP))
+        await self._attachment.until_settled()
         self._trouble.raise_first()
 
     async def request_server_info(self) -> dict[str, Any]:
@@ -411,10 +338,10 @@ class AsyncClientSession:
             SessionClosed: The session was closed.
             UsageError: The session is not connected yet.
         """
-        channel = self._require_connection()
+        channel = self._attachment.require_channel()
         if self._server_info is None:
             if channel.generation is Generation.V3:
-                reply = await self._answer(self._engine.ask(Ask.SERVER_INFO))
+                reply = await self._attachment.answer(self._engine.ask(Ask.SERVER_INFO))
                 if not isinstance(reply, ServerInfoReply) or not isinstance(reply.content, dict):
                     raise ApplyError(f"the server answered a SERVER-INFO-REQ with {type(reply).__name__}.")
                 self._server_info = reply.content
@@ -469,11 +396,11 @@ class AsyncClientSession:
                 raise TypeError("predicate must not be asynchronous: it is evaluated after each change.")
             if value:
                 return (value,)
-            self._check_state()
+            self._attachment.check_state()
             return None
 
         check_wait(predicate, timeout)
-        self._check_process()
+        self._attachment.check_process()
         self._runner.check()
         self._engine.catch_up()
         found = await self._runner.wait(condition, timeout, callbacks=True)
@@ -494,242 +421,13 @@ class AsyncClientSession:
 
         def condition() -> bool:
             self._trouble.raise_first()
-            return self._closed or self._loss is not None or self._channel is None
+            return self._attachment.is_over
 
-        self._check_process()
+        self._attachment.check_process()
         self._runner.check()
         self._engine.catch_up()
         await self._runner.wait(condition, None, callbacks=True)
-        if self._loss is not None and self._loss.unconfirmed:
-            self._raise_loss(self._loss)
-
-    def _finish(self, begun: float) -> None:
-        """Deliver what is not, since the interpreter ends and no call will come. Of a session without `io_loop` alone.
-
-        Args:
-            begun: When the end began, on the monotonic clock: all sessions together take no longer than the one that
-                waits longest.
-
-        Raises:
-            BaseException: What interrupts it, such as KeyboardInterrupt. Errors are logged, since nobody catches them.
-        """
-        if self._closed or self._lifeline.is_inherited:
-            return
-        self._close_timeout = max(0.0, self._close_timeout - (time.monotonic() - begun))
-        try:
-            self._runner.pump()
-            self._engine.take_up_all()
-            channel = self._channel
-            if self._loss is None and channel and run_to_end(self._runner.perform(channel.has_delivered())):
-                self._closed, self._finished_by = True, threading.get_ident()
-                self._engine.end()  # and is told of what atexit functions change that come after this
-                self._finalizer.detach()
-                self._trouble.raise_first()
-            else:
-                run_to_end(self.close("the program has ended"))
-        except Exception as error:
-            _log.error("session %s was not closed before the interpreter ended: %s", self._id, error)
-        except BaseException:  # as Ctrl-C, or sys.exit in a handler
-            lost = () if self._channel is None else self._channel.unconfirmed
-            if lost:
-                _log.error("session %s was not closed, and changes are lost: %s", self._id, some_of(lost))
-            raise
-
-    def _close_without_loop(self) -> None:
-        """Close though nothing can be awaited; what the server has not confirmed is lost."""
-        self._closed = True
-        try:
-            try:
-                self._engine.take_up_all()
-            finally:
-                unconfirmed = () if self._channel is None else self._channel.unconfirmed
-                if self._channel is not None:
-                    self._channel.drop()
-            self._note_undelivered(unconfirmed)
-        finally:
-            self._engine.close()
-            self._finalizer.detach()
-
-    async def _hang_up(self, reason: str) -> tuple[str, ...]:
-        """Wait until the server has answered all changes, close the connection, and give those it has not confirmed."""
-        self._closed = True
-        channel, opening = self._channel, self._opening
-        if channel is None:
-            if opening is not None:
-                await self._runner.perform(opening.stop(self._close_timeout))
-            return ()
-        deadline = time.monotonic() + self._close_timeout
-        left = 0.0  # if the wait is interrupted
-        unconfirmed: tuple[str, ...] = ()
-        try:
-            try:
-                # What the server refuses on the way has to be handled here before the rest is sent.
-                while await self._runner.wait(lambda: self._is_delivered(channel), deadline - time.monotonic()):
-                    if await self._runner.perform(channel.has_delivered()):
-                        break
-                left = max(0.0, deadline - time.monotonic())
-            finally:
-                unconfirmed = await self._runner.perform(channel.close(reason, left))
-        except BaseException as interruption:
-            if channel.is_open:  # interrupted before the close had begun
-                channel.drop()
-            if unconfirmed:
-                interruption.add_note(
-                    f"The server has not confirmed {len(unconfirmed)} changes: {some_of(unconfirmed)}"
-                )
-            raise
-        return unconfirmed
-
-    def _note_undelivered(self, unconfirmed: tuple[str, ...]) -> None:
-        """Keep what closing could not deliver for the program, unless it has been told."""
-        if self._loss is not None:
-            if not self._loss_raised and (self._loss.unconfirmed or self._engine.late_changes):
-                self._trouble.keep(self._told(self._loss))
-        elif unconfirmed:
-            self._trouble.note(
-                SessionClosed(
-                    f"the session was closed before the server confirmed {len(unconfirmed)} changes: "
-                    + some_of(unconfirmed),
-                    unconfirmed=unconfirmed,
-                )
-            )
-
-    def _is_delivered(self, channel: Channel) -> bool:
-        """Whether the server has answered all changes and nothing is left to be settled with it."""
-        self._runner.pump()
-        return channel.is_delivered and (self._engine.is_settled or not channel.is_open)
-
-    async def _connect(self) -> None:
-        self._check()
-        if self._channel is not None:
-            await self._until_reconnected()
-            return
-        self._connect_error = None
-        try:
-            options = self._options()
-        except ConnectError as error:
-            self._connect_error = error
-            raise
-        channel = Channel(
-            self._transport,
-            options,
-            timeout=self._connect_timeout,
-            deliver=self._runner.deliver,
-            may_remove=self._engine.may_remove,
-            full=is_over(self._runner, self._max_inbox_size),
-            reconnect=self._policy,
-            renew=weakly(self._options),
-        )
-        self._opening = channel
-        try:
-            if self._closed:  # by another thread, which has not seen that there is something to stop
-                self._check_state()
-            await self._runner.perform(channel.open())
-            self._finalizer.atexit = not self._runner.adopt(channel, weakly(self._finish))
-            self._channel = self._lifeline.channel = channel
-        except ConnectError as error:
-            self._connect_error = error
-            raise
-        except BaseException:
-            if channel.is_open and self._channel is None:  # interrupted between the two
-                channel.drop()
-            raise
-        finally:
-            self._opening = None
-        if self._closed:  # by another thread, meanwhile
-            await self._runner.perform(channel.abandon())
-            self._check_state()
-
-    async def _until_reconnected(self) -> None:
-        """Wait until there is a connection again, where it was lost and another one is being sought."""
-
-        def condition() -> bool:
-            self._check_state()
-            return self._disconnection is None
-
-        if not await self._runner.wait(condition, self._connect_timeout):
-            raise ConnectTimeout(
-                f"{self._url} has not been reached again within {self._connect_timeout} s. The session goes on trying.",
-                url=self._url,
-            )
-
-    def _recovery(self, policy: Reconnect) -> Recovery:
-        doubted, drop_changes = weakly(self._doubted), weakly(self._drop_changes)
-        return Recovery(
-            push_into_new_session=policy.new_session == "push",
-            give_up=weakly(self._give_up),
-            doubted=lambda: doubted() or (),
-            drop_changes=lambda: drop_changes() or (),
-            reached=weakly(self._reached),
-            recovered=weakly(self._trouble.tell_reconnection),
-        )
-
-    def _give_up(self, failure: Exception | None, changes: tuple[str, ...]) -> None:
-        assert self._channel is not None
-        self._channel.give_up(failure, changes)
-
-    def _doubted(self) -> Group:
-        assert self._channel is not None
-        return self._channel.doubted
-
-    def _drop_changes(self) -> Group:
-        assert self._channel is not None
-        return self._channel.drop_changes()
-
-    def _reached(self) -> None:
-        self._disconnection = None
-
-    def _options(self) -> ConnectionOptions:
-        urls.check_websocket_url(self._url)
-        return ConnectionOptions(
-            url=urls.with_arguments(self._url, self._arguments),
-            subprotocols=("bokeh", self.token),
-            headers=dict(self._headers or {}),
-            connect_timeout=self._connect_timeout,
-            close_timeout=self._close_timeout,
-            max_message_size=self._max_message_size,
-            ping_interval=self._ping_interval,
-            ping_timeout=self._ping_timeout,
-        )
-
-    async def _answer(self, request: Request) -> Reply:
-        """Wait for the reply to a request, handling what arrives before it."""
-        try:
-            settled = await self._runner.wait(lambda: request.done, self._reply_timeout)
-        except BaseException:
-            request.abandoned = True
-            raise
-        if not settled:
-            request.abandoned = True
-            raise self._reply_timeout_of(request.ask.value)
-        if request.error is not None:
-            if self._loss is not None and request.error is self._loss:
-                self._raise_loss(self._loss)
-            raise request.error
-        assert request.reply is not None
-        return request.reply
-
-    async def _until_settled(self) -> None:
-        """Wait until it is known what has become of each change up to now, and the conflicts are settled."""
-        made = self._engine.made
-        if not await self._runner.wait(lambda: self._engine.is_answered_up_to(made), self._reply_timeout):
-            raise self._reply_timeout_of("PATCH-DOC")
-        if self._loss is not None:
-            self._raise_loss(self._loss)
-        answers = self._engine.answers
-        if not await self._runner.wait(lambda: self._engine.is_settled_since(answers), self._reply_timeout):
-            raise self._reply_timeout_of("PULL-DOC-REQ")
-
-    def _reply_timeout_of(self, asked: str) -> ReplyTimeout:
-        assert self._reply_timeout is not None
-        waiting = 0 if self._channel is None else len(self._channel.unconfirmed)
-        behind = f" (changes that wait as well: {waiting})" if waiting else ""
-        return ReplyTimeout(
-            f"{self._url} did not answer the {asked} within {self._reply_timeout} s{behind}. Is the server busy? "
-            "Try again, since a session that was open stays open, or raise reply_timeout.",
-            request=asked,
-            timeout=self._reply_timeout,
-        )
+        self._attachment.raise_unconfirmed()
 
     async def _ask_version(self) -> str:
         versions: list[str] = []
@@ -741,7 +439,7 @@ class AsyncClientSession:
                 case _:
                     raise ApplyError("the server's document does not name its version.")
 
-        await self._answer(self._engine.ask(Ask.PULL, read))
+        await self._attachment.answer(self._engine.ask(Ask.PULL, read))
         return versions[0]
 
     async def _show(
@@ -749,7 +447,7 @@ class AsyncClientSession:
     ) -> None:
         if obj is not None:
             check_model(obj)
-            self._check()
+            self._attachment.check()
             document = self.document
             if document is None:
                 raise UsageError("there is no document to add to yet: call pull() or push() first.")
@@ -757,82 +455,4 @@ class AsyncClientSession:
                 document.add_root(obj)
         if self.connected:
             await self.force_roundtrip()  # the page must find what was just added
-        open_page(urls.page_url(self._url, self._id), browser, new, controller)
-
-    def _post(self, request: Request) -> None:
-        self._check_process()
-        assert self._channel is not None
-        refusal = self._channel.post(request)
-        if refusal is not None:
-            self._engine.handle(Answered((request,), None, refusal))
-        if self._runner.is_crowded and not self._engine.is_letting_go:
-            self._runner.tidy()
-
-    def _resume(self, again: Sequence[Group], doubted: Group, losses: int) -> None:
-        assert self._channel is not None
-        self._channel.resume(again, doubted, losses)
-
-    def _handle(self, inbound: Inbound) -> None:
-        if isinstance(inbound, Lost) and isinstance(inbound.error, ConnectionLost):
-            self._loss, self._disconnection = inbound.error, None
-            # Once raised it has this session in its traceback, and the channel keeps it.
-            self._lifeline.channel, self._lifeline.lost = None, inbound.error.unconfirmed
-        self._engine.handle(inbound)
-        if isinstance(inbound, Lost) and inbound.error is not None and not self._loss_told:
-            self._loss_told = True  # first, as below
-            self._trouble.tell(inbound.error)
-        if isinstance(inbound, Disconnected) and self._disconnection is not inbound.error:
-            self._disconnection = inbound.error  # first, since the program may end itself when it is told
-            self._trouble.tell_disconnection(inbound.error)
-
-    def _check(self) -> None:
-        """Raise what keeps a call from being useful."""
-        self._check_process()
-        self._runner.check()
-        self._runner.pump()
-        self._engine.catch_up()
-        self._check_state()
-
-    def _check_process(self) -> None:
-        if self._lifeline.is_inherited:
-            raise UsageError("this session belongs to the process that made it. Make a new one after a fork.")
-
-    def _check_state(self) -> None:
-        self._trouble.raise_first()
-        if self._closed and self._finished_by in (None, threading.get_ident()):
-            self._raise_late()
-            raise SessionClosed("the session was closed. Make a new one to go on.")
-        if self._loss is not None:
-            self._raise_loss(self._loss)
-
-    def _raise_late(self) -> None:
-        """Name what was changed after the end of the interpreter had closed the session, if anything was."""
-        late = self._engine.late_changes
-        if late:
-            self._engine.close()
-            raise SessionClosed(
-                f"the session had been closed with the program when these changes were made: {some_of(late)} "
-                f"({len(late)} in all). Register the atexit function after bokehwire is imported, to run before that.",
-                unconfirmed=late,
-            )
-
-    def _raise_loss(self, loss: ConnectionLost) -> NoReturn:
-        loss = self._loss = self._told(loss)
-        raise loss.with_traceback(None)
-
-    def _told(self, loss: ConnectionLost) -> ConnectionLost:
-        """Give a loss with all that it has cost, for the program to be told; from then on its document is its own."""
-        try:
-            self._engine.take_up_all()
-        except Exception as error:  # of the program's handlers, which are told of these changes now
-            loss.add_note(f"Letting go of what was held back failed: {type(error).__name__}: {error}")
-        complete = describe_late(loss, self._engine.late_changes)
-        self._engine.close()
-        self._loss_raised, self._lifeline.lost = True, ()
-        return complete
-
-    def _require_connection(self) -> Channel:
-        self._check()
-        if self._channel is None:
-            raise UsageError("the session is not connected: call connect(), pull() or push() first.")
-        return self._channel
+        open_page(urls.page_url(self._settings.url, self._settings.session_id), browser, new, controller)

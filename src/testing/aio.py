@@ -469,7 +469,7 @@ class AsyncAppSession(AsyncClientSession):
                 "@pytest.mark.bokeh_transport('tornado') or --bokeh-transport=tornado."
             )
         await self.force_roundtrip()
-        return page_url(with_arguments(self._url, self._arguments), self.id)
+        return page_url(with_arguments(self._settings.url, self._settings.arguments), self.id)
 
     def _limit(self, timeout: float | None) -> float | None:
         check_numbers(timeout=timeout)
@@ -498,7 +498,7 @@ class AsyncAppSession(AsyncClientSession):
         self._own_stage()
         if not self._frozen:
             raise UsageError("only a clock that stands still can be advanced: open the session with frozen=True.")
-        return await self._with_clock(lambda clock: clock.advance(seconds, self._reply_timeout))
+        return await self._with_clock(lambda clock: clock.advance(seconds, self._settings.reply_timeout))
 
     async def run_callbacks(self, kind: CallbackKind | None = None) -> int:
         """Run the app's periodic, timeout and next-tick callbacks now, each once, and wait for what they change.
@@ -519,7 +519,7 @@ class AsyncAppSession(AsyncClientSession):
         """
         if kind not in (None, "periodic", "timeout", "next_tick"):
             raise ValueError(f'there are "periodic", "timeout" and "next_tick" callbacks, not {kind!r}.')
-        return await self._with_clock(lambda clock: clock.run(kind, self._reply_timeout))
+        return await self._with_clock(lambda clock: clock.run(kind, self._settings.reply_timeout))
 
     async def _with_clock(self, action: Callable[[AppClock], Any]) -> int:
         stage = self._own_stage()

@@ -140,7 +140,8 @@ class Exchange:
         """Have the session wait for answers as long as a busy machine may need, now that nothing keeps them away."""
         self._limits = replace(self._limits, connect=DEADLINE, reply=DEADLINE)
         session = self.session._session if isinstance(self.session, ClientSession) else self.session
-        session._connect_timeout = session._reply_timeout = DEADLINE
+        attachment = session._attachment
+        attachment._settings = replace(attachment._settings, connect_timeout=DEADLINE, reply_timeout=DEADLINE)
 
     async def play(self, phase: str) -> bool:
         """Plays one phase; returns whether it went well."""

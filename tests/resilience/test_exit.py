@@ -225,7 +225,7 @@ def test_all_sessions_together_end_as_soon_as_the_one_that_may_wait_longest(
     server_process.freeze()
     try:
         session.document.title = "changed"
-        session._session._finish(time.monotonic() - 10 * DEADLINE)  # as others have taken so long already
+        session._session._attachment.finish(time.monotonic() - 10 * DEADLINE)  # as others have taken so long already
     finally:
         server_process.resume()
     assert "title changed to 'changed'" in caplog.text
@@ -242,7 +242,7 @@ def test_what_an_interruption_while_it_ends_leaves_unconfirmed_is_logged(
     try:
         session.document.title = "changed"
         with pytest.raises(KeyboardInterrupt):
-            session._session._finish(time.monotonic())
+            session._session._attachment.finish(time.monotonic())
     finally:
         server_process.resume()
     assert "title changed to 'changed'" in caplog.text

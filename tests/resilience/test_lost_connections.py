@@ -129,7 +129,7 @@ def test_a_round_trip_that_waits_for_what_is_sent_again_meets_the_loss(
 
         def lose(made: int) -> bool:  # the moment at which something is still to be sent again
             proxy.drop()
-            return inner._loss is not None
+            return inner._attachment.loss is not None
 
         monkeypatch.setattr(inner._engine, "is_answered_up_to", lose)
         with pytest.raises(ConnectionLost):

@@ -105,7 +105,8 @@ def test_errors_that_nobody_looks_at_are_bounded() -> None:
 def test_a_session_tidies_up_when_it_is_crowded_but_not_between_changes_that_were_held_back(held: bool) -> None:
     session = ClientSession()
     runner = Mock(is_crowded=True)
-    session._session._runner, session._session._channel = runner, Mock(post=Mock(return_value=None))
+    attachment = session._session._attachment
+    attachment._runner, attachment.channel = runner, Mock(post=Mock(return_value=None))
     document = Document()
     slider = Slider(start=0, end=9, value=1)
     document.add_root(slider)
@@ -123,9 +124,9 @@ def test_an_interrupted_close_names_what_was_not_confirmed() -> None:
     async def perform(coroutine: Awaitable[object]) -> object:
         return await coroutine
 
-    session = ClientSession()._session
-    session._runner = Mock(wait=AsyncMock(side_effect=KeyboardInterrupt), perform=perform)
-    session._channel = Mock(close=AsyncMock(return_value=("the change",)), is_open=False)
+    attachment = ClientSession()._session._attachment
+    attachment._runner = Mock(wait=AsyncMock(side_effect=KeyboardInterrupt), perform=perform)
+    attachment.channel = Mock(close=AsyncMock(return_value=("the change",)), is_open=False)
     with pytest.raises(KeyboardInterrupt) as caught:
-        asyncio.run(session._hang_up("done"))
+        asyncio.run(attachment._hang_up("done"))
     assert caught.value.__notes__ == ["The server has not confirmed 1 changes: the change"]

@@ -429,7 +429,7 @@ def test_an_interrupted_close_leaves_nothing(interruption: object, blocking: Fac
         closing = threading.main_thread().ident
         assert closing is not None
         deadline = time.monotonic() + DEADLINE
-        while not session._session._closed and time.monotonic() < deadline:
+        while not session._session._attachment.is_closed and time.monotonic() < deadline:
             pass  # before the close has begun, nobody is ready for the signal
         signal.pthread_kill(closing, signal.SIGINT)
 

@@ -253,7 +253,7 @@ def test_the_transport_is_chosen_by_marker_option_setting_or_parametrisation(pro
             def open_and_tell():
                 session = bokeh_app(app)
                 session.click("button")
-                return type(session._session._transport.inner).__name__
+                return type(session._session._attachment._transport.inner).__name__
             return open_and_tell
 
         def test_chosen_by_the_run(reached_by, bokeh_transport):
