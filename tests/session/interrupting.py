@@ -6,6 +6,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
@@ -29,6 +30,22 @@ def in_another_thread(work: Callable[[], object]) -> None:
     thread.join(DEADLINE)
     assert not thread.is_alive()
     assert failed == []
+
+
+@dataclass(eq=False)
+class Meanwhile:
+    """A listener of a document, at whose next change it has another thread do something to its end, when that is due.
+
+    Registered before a session follows the document, it is called before the session hears of the change.
+    """
+
+    work: Callable[[], object]
+    is_due: bool = False
+
+    def __call__(self, event: object) -> None:
+        if self.is_due:
+            self.is_due = False
+            in_another_thread(self.work)
 
 
 def interrupted_at_every_check(

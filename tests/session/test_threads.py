@@ -24,7 +24,7 @@ from ..apps import model
 from ..live import DEADLINE, LiveServer
 from . import faces
 from .faces import Face
-from .interrupting import in_another_thread
+from .interrupting import Meanwhile, in_another_thread
 
 
 def made() -> Document:
@@ -445,21 +445,16 @@ def test_another_thread_comes_between_rows_and_their_being_told(
 ) -> None:
     """Another listener of the document is slow; of held rows, others follow."""
     document = made()
-    waiting: list[int] = []
-
-    def elsewhere_first(event: object) -> None:
-        if waiting:
-            waiting.clear()
-            in_another_thread(work)
 
     def work() -> None:
         elsewhere(document, lambda change: server.edit(session.id, change, "/slider"))
         session.force_roundtrip()
 
-    document.on_change(elsewhere_first)
+    another = Meanwhile(work)
+    document.on_change(another)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
-        waiting.append(1)
+        another.is_due = True
         if held:
             document.hold("collect")
         source = model(document, "source")
@@ -468,7 +463,7 @@ def test_another_thread_comes_between_rows_and_their_being_told(
         if held:
             source.stream({"x": [2]})
             document.unhold()
-        assert not waiting
+        assert not another.is_due
         for _ in range(2):
             session.force_roundtrip()
         there = server.edit(session.id, contents, "/slider")
@@ -513,20 +508,15 @@ def test_another_thread_pulls_before_a_change_is_told(
     """It was made before, so that the pull must not take it back."""
     document, expected = with_a_box(), with_a_box()
     change(expected)
-    waiting: list[int] = []
 
-    def pull_first(event: object) -> None:
-        if waiting:
-            waiting.clear()
-            in_another_thread(session.pull)
-
-    document.on_change(pull_first)
+    another = Meanwhile(lambda: session.pull())
+    document.on_change(another)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
-        waiting.append(1)
+        another.is_due = True
         with suppress(RuntimeError):  # Bokeh's, of data that is replaced meanwhile, when all is done
             change(document)
-        assert not waiting
+        assert not another.is_due
         for _ in range(2):
             session.force_roundtrip()
         assert server.edit(session.id, summary, "/slider") == summary(document) == summary(expected)

@@ -17,7 +17,7 @@ from ..apps import model
 from ..live import LiveServer
 from . import faces
 from .faces import Face
-from .interrupting import in_another_thread
+from .interrupting import Meanwhile, in_another_thread
 from .test_threads import contents, made
 
 
@@ -104,26 +104,21 @@ def test_another_thread_comes_between_changes_that_are_let_go(
 ) -> None:
     """What is held behind the one that is just told was made before what the other thread does."""
     document = made()
-    waiting: list[int] = []
-
-    def meanwhile_first(event: object) -> None:
-        if waiting:
-            waiting.clear()
-            in_another_thread(work)
 
     def work() -> None:
         meanwhile(session, lambda change: server.edit(session.id, change, "/slider"))
         session.force_roundtrip()
 
-    document.on_change(meanwhile_first)
+    another = Meanwhile(work)
+    document.on_change(another)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
         document.hold("collect")
         model(document, "slider").title = "new"
         behind(document)
-        waiting.append(1)
+        another.is_due = True
         document.unhold()
-        assert not waiting
+        assert not another.is_due
         for _ in range(2):
             session.force_roundtrip()
         there = server.edit(session.id, contents, "/slider")
@@ -139,7 +134,6 @@ def test_the_server_removes_what_another_thread_is_about_to_give_a_place(server:
     child = Slider(start=0, end=9, value=3)
     document.add_root(Column(name="box", children=[child]))
     document.add_root(other := Column(name="other", children=[]))
-    waiting: list[int] = []
 
     def remove() -> None:
         server.edit(session.id, lambda there: setattr(model(there, "box"), "children", []), "/slider")
@@ -151,12 +145,8 @@ def test_the_server_removes_what_another_thread_is_about_to_give_a_place(server:
         if isinstance(event, TitleChangedEvent):
             in_another_thread(session.force_roundtrip)
 
-    def remove_first(event: object) -> None:
-        if waiting:
-            waiting.clear()
-            in_another_thread(remove)
-
-    document.on_change(remove_first)
+    another = Meanwhile(remove)
+    document.on_change(another)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
         document.on_change(have_it_sent)
@@ -164,9 +154,9 @@ def test_the_server_removes_what_another_thread_is_about_to_give_a_place(server:
         document.title = "new"
         other.children = [child]
         model(document, "source").stream({"x": [1]})
-        waiting.append(1)
+        another.is_due = True
         document.unhold()
-        assert not waiting
+        assert not another.is_due
         with pytest.raises(PatchRejected, match="children changed"):
             session.force_roundtrip()
         session.force_roundtrip()
@@ -182,24 +172,19 @@ def test_a_document_passes_to_another_session_while_a_thread_lets_go_of_changes(
     """The first session has sent them when it was closed, the other has them in what it pushes: once each."""
     document = made()
     source = model(document, "source")
-    waiting: list[int] = []
     sessions: list[ClientSession] = []
-
-    def others_first(event: object) -> None:
-        if waiting:
-            waiting.clear()
-            in_another_thread(work)
 
     def work() -> None:
         sessions[0].close()
         sessions.append(push_session(document, url=server.url("/slider"), transport=blocking.transport))
 
-    document.on_change(others_first)
+    another = Meanwhile(work)
+    document.on_change(another)
     sessions.append(push_session(document, url=server.url("/slider"), transport=blocking.transport))
     document.hold("collect")
     model(document, "slider").title = "new"
     source.stream({"x": [7]})
-    waiting.append(1)
+    another.is_due = True
     document.unhold()
     with sessions[1] as session:
         session.force_roundtrip()
@@ -219,18 +204,13 @@ def test_another_thread_takes_out_what_is_held_behind_refers_to(
     child, other = (Slider(start=0, end=9, value=0) for _ in range(2))
     document.add_root(box := Column(name="box", children=[child, other]))
     document.add_root(elsewhere := Column(name="elsewhere", children=[]))
-    waiting: list[int] = []
 
     def take_out() -> None:
         box.children = [child, Slider(start=0, end=9, value=7)]
         session.force_roundtrip()
 
-    def take_out_first(event: object) -> None:
-        if waiting:
-            waiting.clear()
-            in_another_thread(take_out)
-
-    document.on_change(take_out_first)
+    another = Meanwhile(take_out)
+    document.on_change(another)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
         document.hold("collect")
@@ -242,9 +222,9 @@ def test_another_thread_takes_out_what_is_held_behind_refers_to(
         else:
             box.children = [child]
         model(document, "source").stream({"x": [2]})
-        waiting.append(1)
+        another.is_due = True
         document.unhold()
-        assert not waiting
+        assert not another.is_due
         for _ in range(2):
             session.force_roundtrip()
         there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
