@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Applier"]
 
+_MANY = 256  # properties
+
 
 class Applier:
     """Applies to one document. What it changes has it as its setter, which tells it from what the program changes.
@@ -49,6 +51,7 @@ class Applier:
     Attributes:
         handled: The number of the last message of changes that was taken up, also by others than this.
         replaced: How many times the server's values were taken over, also by others than this.
+        taken: What the server has changed, and nothing here since; the last of it, oldest first.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Applier:
     ) -> None:
         self.handled = 0
         self.replaced = 0
+        self.taken: dict[Key, None] = {}
         self._thread = 0  # that takes up a message just now
         self._acquaintance = acquaintance
         self._conflicts = conflicts
@@ -91,6 +95,16 @@ class Applier:
             before: What `begin` gave.
         """
         self._thread = before
+
+    def take(self, keys: Iterable[Key | None]) -> None:
+        """Take note of what the server's changes change: another thread may not have told yet that it has changed it.
+
+        Args:
+            keys: What it is.
+        """
+        self.taken.update(dict.fromkeys(key for key in keys if key is not None))
+        if len(self.taken) > _MANY:
+            self.taken = dict.fromkeys([*self.taken.copy()][-_MANY // 2 :])
 
     @property
     def seen(self) -> int:
@@ -225,6 +239,7 @@ class Applier:
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document), self._untold(document)))
             self._holding.received(document, keys, self.handled - 1)
+            self.take(keys)
             linked = [key for key in keys if snapshot.links(document, key)]
             events = snapshot.events_for(document, linked, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -318,8 +333,9 @@ class Applier:
         """
         setter: Any = self  # Bokeh only compares it with the setter of the events that follow
         events = content.get("events") if isinstance(content, dict) else None
-        keys = map(key_of_wire_event, events) if isinstance(events, list) else ()
+        keys = [*map(key_of_wire_event, events)] if isinstance(events, list) else []
         self._holding.received(document, keys, self.handled - 1)
+        self.take(keys)
         serialized = encoding.to_bokeh(content, buffers)
 
         def apply() -> None:

@@ -341,6 +341,16 @@ class Acquaintance:
         may_be_there = is_letting_go(event.document) and model not in self._removed
         return not (may_be_there and is_yet_to_leave(event.document, model))
 
+    def has_another(self, model: object) -> bool:
+        """Say whether the server has brought in another model in the place of one, which is in no document any more.
+
+        Args:
+            model: The model, or anything else.
+        """
+        if not isinstance(model, Model) or model.document is not None:
+            return False
+        return self._known.get(str(model.id), model) is not model
+
     def introduce_event(
         self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]
     ) -> None:

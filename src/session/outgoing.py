@@ -72,7 +72,6 @@ class Outgoing:
         schedule: Takes up the document's periodic, timeout and next-tick callbacks.
         on_trouble: Told of every error that the change itself does not raise.
         made_after: Says up to which change of the server's one of ours knows what the server has.
-        is_part_of_pull: Says whether a change is one that a pull makes.
         reread: Asks the server for what has come into doubt.
         acquaintance: Knows which models the server has.
         conflicts: Is told of each change, and which of them cannot be trusted to arrive as they are.
@@ -88,7 +87,6 @@ class Outgoing:
         schedule: CallbackSchedule,
         on_trouble: Callable[[Exception], None],
         made_after: Callable[[DocumentPatchedEvent], int],
-        is_part_of_pull: Callable[[DocumentPatchedEvent], bool],
         reread: Callable[[], None],
         acquaintance: Acquaintance,
         conflicts: Conflicts,
@@ -101,7 +99,6 @@ class Outgoing:
         self._schedule = schedule
         self._on_trouble = on_trouble
         self._made_after = made_after
-        self._is_part_of_pull = is_part_of_pull
         self._reread = reread
         self._acquaintance = acquaintance
         self._conflicts = conflicts
@@ -116,7 +113,9 @@ class Outgoing:
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
         self._taken_up: dict[DocumentChangedEvent, object] = {}  # which the document may be telling others yet
         self._many = _MANY
-        self._overwritten: SparseSet[object] = SparseSet()  # models and titles whose changes a pull has come before
+        self._removed: SparseSet[Model] = (
+            SparseSet()
+        )  # models that a pull has replaced, and roots that the server has removed
         self._telling: Telling | None = None
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
@@ -194,20 +193,6 @@ class Outgoing:
                     except (SerializationError, DuplicateModelId) as error:
                         self._on_trouble(error)
 
-    def overwritten(self, document: Document) -> bool:
-        """Take note that a pull has overwritten the document, and with it what other threads have not sent yet.
-
-        Args:
-            document: The document.
-
-        Returns:
-            Whether any change is being told of that is not the server's.
-        """
-        ours: object = self._applier
-        told = [event for event in being_told(document) if event.setter is not ours]
-        self._overwritten.update(getattr(event, "model", event) for event in told)
-        return bool(told)
-
     def arrived(self, document: Document | None) -> None:
         """Take note that something has arrived while nothing is being told: what was sent before is the past.
 
@@ -215,7 +200,6 @@ class Outgoing:
             document: The document, None if there is none yet.
         """
         self._sent_columns.forget()
-        self._overwritten.clear()
         if document is not None:
             self._forget_told(document)
 
@@ -279,7 +263,9 @@ class Outgoing:
         is_property = type(event) is ModelChangedEvent  # as most are
         # First, since it has to hear of every root, whoever has added it.
         is_pushed = not is_property and self._pushed.has(event)
-        if is_pushed or setter is self._applier or self._is_part_of_pull(event):
+        if setter is self._applier and isinstance(event, RootRemovedEvent):
+            self._removed.add(event.model)
+        if is_pushed or setter is self._applier:
             return
         of_columns = not is_property and isinstance(event, _COLUMN_CHANGES)
         if self._acquaintance.has_written(event) or (of_columns and self._sent_columns.include(event)):
@@ -317,12 +303,19 @@ class Outgoing:
         if is_stranger and isinstance(event, MessageSentEvent):
             self._defer(event)
         elif is_stranger or (type(event) is not ModelChangedEvent and is_undone(event)):
-            if getattr(event, "model", None) in self._overwritten:
-                self._on_trouble(UsageError(f"{classify(event)} was overwritten: another thread has pulled meanwhile."))
+            model = getattr(event, "model", None)
+            if model in self._removed or self._acquaintance.has_another(model):
+                self._name_overwritten(event)
             if not is_stranger:
                 self._conflicts.doubt(ROOTS)  # their order may be another one
         else:
             self._tell(event, before, places)
+
+    def _name_overwritten(self, event: DocumentPatchedEvent) -> None:
+        text = f"{classify(event)} was overwritten: another thread's call has taken over what the server has"
+        self._on_trouble(
+            UsageError(f"{text}, before the document told of the change. Make it again, if it is to stay.")
+        )
 
     def _defer(self, event: MessageSentEvent) -> None:
         """Keep a message to a model, as a click, until the change that brings the model in is told of and sent."""
@@ -340,10 +333,12 @@ class Outgoing:
     def _tell(self, event: DocumentPatchedEvent, before: Before | None, places: bool) -> None:
         """Post a change; and what is there by now, where that was sent before it, since that is to stay."""
         if not (places or isinstance(event, ColumnDataChangedEvent)):  # as most are
-            if self._write_and_post(event, event, before, places) and event not in self._overwritten:
+            if self._write_and_post(event, event, before, places):
                 self._write_and_post(event, _as_it_is(event), None, places)
         elif not is_overtaken(event):
             self._write_and_post(event, event, before, places)
+        elif classify(event).key in self._applier.taken:
+            self._name_overwritten(event)
         else:
             now = _as_it_is(event)
             # What such a change made may lack models of which the server has been told since: it would take them out,
@@ -356,7 +351,7 @@ class Outgoing:
     def _write_and_post(
         self, told: DocumentPatchedEvent, event: DocumentPatchedEvent, before: Before | None, places: bool
     ) -> bool:
-        """Post a change in the place of one that is told, and say whether what it makes is there no more."""
+        """Post a change in the place of one that is told, and say whether something of ours is there instead by now."""
         known = self._applier.handled, self._applier.replaced
         if places or isinstance(event, RootRemovedEvent):
             self._note_what_leaves(told, event)
@@ -378,6 +373,7 @@ class Outgoing:
         try:
             self._conflicts.changed(request)
             overtaken = is_overtaken(event)
+            is_theirs = bool(self._applier.taken) and self._applier.taken.pop(cast(Any, change.key), self) is None
             if (
                 overtaken
                 # Another thread has applied something, which did not know of this change.
@@ -400,7 +396,7 @@ class Outgoing:
             raise
         if self._is_pushed(event):
             self._conflicts.doubt(change.key)
-        return overtaken
+        return overtaken and not is_theirs
 
     def _note_what_leaves(self, event: DocumentPatchedEvent, sent: DocumentPatchedEvent) -> None:
         """Take note of models that a change takes out on the server, and which one not told of yet keeps here."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from asyncio import CancelledError
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -16,18 +15,14 @@ from functools import partial
 from bokeh.core.serialization import DeserializationError
 from bokeh.document import Document
 from bokeh.document.callbacks import invoke_with_curdoc
-from bokeh.document.events import (
-    DocumentPatchedEvent,
-    RootAddedEvent,
-    RootRemovedEvent,
-    TitleChangedEvent,
-)
+from bokeh.document.events import DocumentPatchedEvent
+from bokeh.model import Model
 
 from ..protocol import Error, LocalProtocolError, Ok, PatchDoc, PullDocReply
 from . import encoding
 from .applying import Applier
 from .callbacks import CallbackSchedule
-from .changes import classify
+from .changes import TITLE, classify
 from .comeback import Comeback
 from .conflicts import Conflicts, Doubts
 from .departures import Departures, may_remove, models_in
@@ -41,9 +36,10 @@ from .errors import (
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_held, is_letting_go, let_go
-from .identity import Acquaintance
+from .identity import Acquaintance, defined_ids, reachable
 from .judging import Judge
 from .outgoing import Outgoing
+from .overwriting import overwrite
 from .recognition import Recognition
 from .recovery import Recovery
 from .refusals import not_sent, refusal, undecided
@@ -97,7 +93,7 @@ class SyncEngine:
         self._is_closed = False
         self._followed: Document | None = None  # set before the answer to a first push, unlike _document
         self._echoes: dict[Request, PushEcho] = {}
-        self._replacing: Counter[tuple[str, str]] | None = None
+        self._is_replacing = False
         self._server_version: str | None = None
         self._acquaintance = Acquaintance()
         self._conflicts = Conflicts()
@@ -109,7 +105,7 @@ class SyncEngine:
             self._departures,
             self._holding,
             on_trouble,
-            is_pulling=lambda: self._replacing is not None,
+            is_pulling=lambda: self._is_replacing,
         )
         self._judge = Judge(self._conflicts, resume, on_trouble, self._acquaintance)
         self._rereads: dict[Request, Doubts] = {}
@@ -122,7 +118,6 @@ class SyncEngine:
             schedule,
             on_trouble,
             self._made_after,
-            self._is_part_of_replacing,
             self._reread_doubts,
             self._acquaintance,
             self._conflicts,
@@ -207,10 +202,11 @@ class SyncEngine:
             The request. When it is settled without an error, `document` holds what the server had.
         """
         request = Request(Ask.PULL)
+        roots = () if self._followed is None else tuple(self._followed.roots)
 
         def replace(reply: Reply) -> None:
             if not request.abandoned:
-                self._replace(reply)
+                self._replace(reply, roots)
 
         request.on_answer = replace
         if self._followed is not None:
@@ -396,18 +392,11 @@ class SyncEngine:
             self._overwritten = None
         return self._overwritten is not None
 
-    def _is_part_of_replacing(self, event: DocumentPatchedEvent) -> bool:
-        """Tell the changes that a pull itself makes from those of a handler meanwhile, which are ours to send."""
-        if self._replacing is None:
-            return False
-        key = _replacement_key(event)
-        if key is None or not self._replacing[key]:
-            return False
-        self._replacing[key] -= 1
-        return True
+    def _replace(self, reply: Reply, roots: Sequence[Model]) -> None:
+        """Overwrite the document with a pulled one, without telling the server that it changed.
 
-    def _replace(self, reply: Reply) -> None:
-        """Overwrite the document with a pulled one, without telling the server that it changed."""
+        Roots that have come in since it was asked for stay: the server was told of them behind that.
+        """
         if not isinstance(reply, PullDocReply):
             raise ApplyError(f"the server answered a pull with {type(reply).__name__}, not with a document.")
         content = reply.content.get("doc") if isinstance(reply.content, dict) else None
@@ -416,26 +405,27 @@ class SyncEngine:
         document = self._document
         version = content.get("version")
         before = self._applier.handled
+
+        def stays(root: Model) -> bool:
+            return root not in roots and defined_ids(content).isdisjoint(str(model.id) for model in reachable(root))
+
         if document is not None:  # what is being told would find its models gone; sent now, it comes back
             self._outgoing.tell_early(document, anywhere=True)
         # Apart: what a handler raises at whose change the program has held back is not the server's fault.
         with self._conflicts.collecting() as answered, nullcontext() if document is None else let_go(document):
             try:
-                replacement_ids = [str(root["id"]) for root in content["roots"]]
-                title = content["title"]
                 serialized = encoding.to_bokeh(content, reply.buffers)
                 if document is None:
                     document = Document.from_json(serialized)
                     self._acquaintance.met(document, content)
                 else:
                     self._applier.replaced += 1
+                    self._applier.take([TITLE])
                     with self._acquaintance.receiving(document, content):
-                        self._replacing = Counter({("removed", root.id): 1 for root in document.roots})
-                        self._replacing.update(("added", root_id) for root_id in replacement_ids)
-                        self._replacing[("title", title)] += 1
-                        invoke_with_curdoc(document, partial(document.replace_with_json, serialized))
+                        self._is_replacing = True
+                        invoke_with_curdoc(document, partial(overwrite, document, serialized, self._applier, stays))
             except BaseException as error:
-                if self._replacing is not None and not isinstance(error, DeserializationError):
+                if self._is_replacing and not isinstance(error, DeserializationError):
                     self._conflicts.doubt_everything()  # as when a handler raises, or by Ctrl-C: a part is replaced
                 if not isinstance(error, Exception | CancelledError):  # which a handler gets from a future it looks at
                     raise
@@ -444,10 +434,11 @@ class SyncEngine:
                     "If it uses custom models, import the modules that define them first."
                 ) from error
             finally:
-                self._replacing = None
-                told = document is not None and self._outgoing.overwritten(document)
+                self._is_replacing = False
         document.models.flush_synced()
         self._recognition.config_id = config_id(content)
+        ours: object = self._applier
+        told = any(event.setter is not ours for event in being_told(document))
         if self._conflicts.has_unanswered or answered or told or self._applier.handled != before:
             # What they take out was brought back here, and the server drops what refers to it. A handler may have made
             # a call, in which the server has confirmed what is overwritten here, and another thread be about to send.
@@ -650,15 +641,3 @@ class SyncEngine:
         self._judge.clear()
         for request in (*unanswered, *self._comeback.end()):
             request.settle(error=error or SessionClosed("the session was closed before the server had answered."))
-
-
-def _replacement_key(event: DocumentPatchedEvent) -> tuple[str, str] | None:
-    match event:
-        case RootAddedEvent():
-            return ("added", event.model.id)
-        case RootRemovedEvent():
-            return ("removed", event.model.id)
-        case TitleChangedEvent():
-            return ("title", event.title)
-        case _:
-            return None

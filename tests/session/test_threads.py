@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from bokeh.document import Document
@@ -14,15 +14,13 @@ from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets import Div, Slider
 from bokeh.util.serialization import make_globally_unique_id
 
-from bokehwire import PatchRejected, UsageError, push_session
+from bokehwire import push_session
 from bokehwire.session import encoding, identity, turns
 from bokehwire.session.conflicts import Conflicts
 from bokehwire.session.requests import Change, Request
-from bokehwire.session.threads import Threads
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
-from . import faces
 from .faces import Face
 from .interrupting import Meanwhile, in_another_thread
 
@@ -326,78 +324,6 @@ def test_the_removal_of_a_root_of_which_a_document_tells_after_a_push_without_it
         assert server.edit(session.id, contents, "/slider") == ([3], [0, 7, 8])
 
 
-WHILE_PULLED: dict[str, Callable[[Document], object]] = CHANGES | {
-    "a title": lambda document: setattr(document, "title", "new"),
-    "a root that goes": lambda document: document.remove_root(model(document, "slider")),
-    "children": lambda document: setattr(model(document, "box"), "children", [Div(name="put in")]),
-    "a child": lambda document: model(document, "box").children.append(Div(name="put in")),
-}
-
-
-def with_a_box() -> Document:
-    document = made()
-    document.add_root(Column(name="box", children=[Div(name="in it")]))
-    return document
-
-
-def summary(document: Document) -> Any:
-    sliders = [root.value for root in document.roots if isinstance(root, Slider)]
-    children = [child.name for child in model(document, "box").children]
-    return document.title, sliders, list(model(document, "source").data["x"]), children
-
-
-@pytest.mark.parametrize("place", ["begun", "written", "noted"])
-@pytest.mark.parametrize("change", WHILE_PULLED.values(), ids=WHILE_PULLED)
-def test_another_thread_pulls_while_a_change_is_being_sent(
-    change: Callable[[Document], object],
-    place: str,
-    server: LiveServer,
-    blocking: Face,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What the pull overwrites here and the server is told of all the same comes back; what is not told is named."""
-    document, expected = with_a_box(), with_a_box()
-    change(expected)
-    waiting: list[int] = []
-    owner, name = {
-        "begun": (Threads, "begin"),
-        "written": (encoding, "encode_event"),
-        "noted": (Conflicts, "changed"),
-    }[place]
-    real = getattr(owner, name)
-
-    def pull_first(*arguments: Any, **options: Any) -> Any:
-        if waiting:
-            waiting.clear()
-            in_another_thread(session.pull)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(owner, name, pull_first)
-    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
-        session.force_roundtrip()
-        waiting.append(1)
-        with suppress(RuntimeError):  # Bokeh's, which may have been about to tell others of it
-            change(document)
-        assert not waiting
-        for inside in document.select({"name": "in it"}):  # which the server may have no more
-            cast(Any, inside).text = "changed"
-        model(document, "slider").title = "changed"
-        raised: list[str] = []
-        for _ in range(2):
-            try:
-                session.force_roundtrip()
-            except (UsageError, PatchRejected) as error:
-                raised.append(str(error))
-        there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
-        assert there == here, faces.differences(there, here)
-        if not raised:
-            assert summary(document) == summary(expected)
-        elif place == "begun":
-            assert "another thread has pulled" in raised[0]
-        else:  # for what is a warning of Bokeh's elsewhere, and an error in these tests
-            assert "children changed" in raised[0]
-
-
 def test_two_threads_bring_models_in_at_once(
     server: LiveServer, blocking: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,27 +425,6 @@ def test_a_close_sends_what_another_thread_is_just_telling(held: bool, server: L
     go_on.set()
     thread.join(DEADLINE)
     assert server.edit(session.id, contents, "/slider") == ([1], [0, 7] if held else [0])
-
-
-@pytest.mark.parametrize("change", WHILE_PULLED.values(), ids=WHILE_PULLED)
-def test_another_thread_pulls_before_a_change_is_told(
-    change: Callable[[Document], object], server: LiveServer, blocking: Face
-) -> None:
-    """It was made before, so that the pull must not take it back."""
-    document, expected = with_a_box(), with_a_box()
-    change(expected)
-
-    another = Meanwhile(lambda: session.pull())
-    document.on_change(another)
-    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
-        session.force_roundtrip()
-        another.is_due = True
-        with suppress(RuntimeError):  # Bokeh's, of data that is replaced meanwhile, when all is done
-            change(document)
-        assert not another.is_due
-        for _ in range(2):
-            session.force_roundtrip()
-        assert server.edit(session.id, summary, "/slider") == summary(document) == summary(expected)
 
 
 def test_two_threads_look_through_the_models_at_once(
