@@ -113,9 +113,7 @@ class Outgoing:
         self._late: LateChanges | None = None  # since the connection was lost for good, or the program has ended
         self._taken_up: dict[DocumentChangedEvent, object] = {}  # which the document may be telling others yet
         self._many = _MANY
-        self._removed: SparseSet[Model] = (
-            SparseSet()
-        )  # models that a pull has replaced, and roots that the server has removed
+        self._removed: SparseSet[Model] = SparseSet()  # roots, by the server
         self._telling: Telling | None = None
         self._deferred: list[MessageSentEvent] = []  # to models of which the document has not told yet
 
@@ -312,10 +310,9 @@ class Outgoing:
             self._tell(event, before, places)
 
     def _name_overwritten(self, event: DocumentPatchedEvent) -> None:
-        text = f"{classify(event)} was overwritten: another thread's call has taken over what the server has"
-        self._on_trouble(
-            UsageError(f"{text}, before the document told of the change. Make it again, if it is to stay.")
-        )
+        """Name a change that was taken back before anybody heard of it, as where another thread has made a call."""
+        text = f"{classify(event)} was overwritten by what the server has, before the document told of the change"
+        self._on_trouble(UsageError(f"{text}. Make it again, if it is to stay."))
 
     def _defer(self, event: MessageSentEvent) -> None:
         """Keep a message to a model, as a click, until the change that brings the model in is told of and sent."""

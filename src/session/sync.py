@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from functools import partial
 
@@ -202,7 +203,7 @@ class SyncEngine:
             The request. When it is settled without an error, `document` holds what the server had.
         """
         request = Request(Ask.PULL)
-        roots = () if self._followed is None else tuple(self._followed.roots)
+        roots = frozenset(() if self._followed is None else self._followed.roots)
 
         def replace(reply: Reply) -> None:
             if not request.abandoned:
@@ -392,7 +393,7 @@ class SyncEngine:
             self._overwritten = None
         return self._overwritten is not None
 
-    def _replace(self, reply: Reply, roots: Sequence[Model]) -> None:
+    def _replace(self, reply: Reply, roots: AbstractSet[Model]) -> None:
         """Overwrite the document with a pulled one, without telling the server that it changed.
 
         Roots that have come in since it was asked for stay: the server was told of them behind that.
