@@ -14,7 +14,7 @@ from bokeh.events import ButtonClick
 from bokeh.models import Column, ColumnDataSource, Model
 from bokeh.models.widgets import Button, Div
 
-from bokehwire import ClientSession, PatchRejected, SessionClosed, push_session
+from bokehwire import ClientSession, PatchRejected, SessionClosed, UsageError, pull_session, push_session
 
 from ..apps import model
 from ..live import DEADLINE, LiveServer
@@ -410,3 +410,22 @@ def test_a_handler_closes_the_session_during_its_own_call(
         document.title = "after"
         document.add_root(Div(text="after"))
         assert_equal(server, other)
+
+
+def test_another_viewer_pushes_before_a_change_is_told(server: LiveServer, blocking: Face) -> None:
+    """It has models of its own by the same ids: the change is of one that is there no more, and is named."""
+    with push_session(made(), url=server.url(), transport=blocking.transport) as session:
+        document: Any = session.document
+        with pull_session(session.id, url=server.url(), transport=blocking.transport) as viewer:
+
+            def push() -> None:
+                viewer.push()
+                session.force_roundtrip()
+
+            one = model(document, "one")
+            one.on_change("text", once(push))
+            one.text = "new"
+            with pytest.raises(UsageError, match="text changed was overwritten by what the server has"):
+                session.force_roundtrip()
+            assert_equal(server, session)
+            assert model(document, "one").text == "1"

@@ -63,6 +63,7 @@ class Client:
         self.may_have_pushed_later = False  # than it was told to, since another call had to end first
         self.may_overwrite_itself = False  # with what a pull had brought before its own changes were applied
         self.has_pulled = False  # again
+        self.has_waited = False  # with telling the session of a change, until something else was done
         self._is_inside = False  # a change of which the session has not been told
         self._world = world
         self._reacts = reacts
@@ -178,6 +179,7 @@ class Client:
     def interposing(self, meanwhile: Callable[[], None]) -> Iterator[None]:
         """Do something once a property is set, and before the session is told of it: a handler, or another thread."""
         waiting = [meanwhile]
+        self.has_waited = True
 
         def handler(attr: str, old: object, new: object) -> None:
             if waiting:
@@ -408,7 +410,10 @@ class World:
             assert not twice, f"handlers were called more than once: {twice}"
 
     def _check_errors(self, client: Client) -> None:
-        unsent = [error for error in client.errors if isinstance(error, UsageError) and "was not sent" in str(error)]
+        usage = [error for error in client.errors if isinstance(error, UsageError)]
+        unsent = [error for error in usage if "was not sent" in str(error)]
+        if client.has_waited or any(other.has_pushed for other in self.clients):  # and the model has been replaced
+            unsent += [error for error in usage if "was overwritten by what the server has" in str(error)]
         others = [error for error in client.errors if not isinstance(error, PatchRejected) and error not in unsent]
         if others:
             raise AssertionError(f"a session raised {others[0]!r}") from others[0]
