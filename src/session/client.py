@@ -212,7 +212,8 @@ class ClientSession:
     def pull(self) -> None:
         """Load the server's document into `document`, connecting first if needed.
 
-        A second pull overwrites the contents of the same Document object. Nothing is changed on the server.
+        A second pull overwrites the contents of the same Document object. Nothing is changed on the server. What you
+        change while it is under way is there when it is done, though in other model objects.
 
         Raises:
             ConnectError: No connection could be made.

@@ -300,12 +300,13 @@ class Outgoing:
         is_stranger = self._acquaintance.is_about_stranger(event, self._is_yet_to_leave)
         if is_stranger and isinstance(event, MessageSentEvent):
             self._defer(event)
-        elif is_stranger or (type(event) is not ModelChangedEvent and is_undone(event)):
-            model = getattr(event, "model", None)
-            if model in self._removed or self._acquaintance.has_another(model):
+        elif is_stranger:
+            if self._acquaintance.has_another(getattr(event, "model", None)):
                 self._name_overwritten(event)
-            if not is_stranger:
-                self._conflicts.doubt(ROOTS)  # their order may be another one
+        elif type(event) is not ModelChangedEvent and is_undone(event):
+            if isinstance(event, RootAddedEvent) and event.model in self._removed:
+                self._name_overwritten(event)
+            self._conflicts.doubt(ROOTS)  # their order may be another one
         else:
             self._tell(event, before, places)
 
@@ -371,10 +372,14 @@ class Outgoing:
             self._conflicts.changed(request)
             overtaken = is_overtaken(event)
             is_theirs = bool(self._applier.taken) and self._applier.taken.pop(cast(Any, change.key), self) is None
+            is_crossed = known != (self._applier.handled, self._applier.replaced)  # by another thread, unaware of this
+            if is_crossed and (places or isinstance(event, RootRemovedEvent)):
+                # What this takes out on the server, that may have brought back here.
+                self._conflicts.doubt_everything()
+                self._departures.may_be_missing([str(model.id) for model in tuple(event.document.models)], known[0])
             if (
                 overtaken
-                # Another thread has applied something, which did not know of this change.
-                or known != (self._applier.handled, self._applier.replaced)
+                or is_crossed
                 or self._holding.concerns(change.key)
                 or (not is_plain and (self._sent_columns.are_overtaken(event) or may_be_converted(event)))
             ):

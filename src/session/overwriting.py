@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["overwrite"]
 
+_ATTEMPTS = 3  # to take out what a listener puts in again, as it may do for ever
+
 
 def overwrite(document: Document, serialized: Serialized[Any], setter: object, stays: Callable[[Model], bool]) -> None:
     """Do what `Document.replace_with_json` does, and leave the roots that have come in since that was asked for.
@@ -43,9 +45,10 @@ class _InTheNameOf:
     def clear(self) -> None:
         document: Document = self._document
         with document.models.freeze():
-            for root in document.roots:
-                if not self._stays(root):
-                    document.remove_root(root, self._setter)
+            for _ in range(_ATTEMPTS):
+                for root in document.roots:
+                    if not self._stays(root):
+                        document.remove_root(root, self._setter)
 
     def add_root(self, root: Model) -> None:
         self._document.add_root(root, self._setter)

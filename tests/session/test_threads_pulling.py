@@ -313,3 +313,81 @@ def test_a_root_that_is_added_while_a_pull_is_under_way(shares: bool, server: Li
         await session.close()
 
     asyncio.run(scenario())
+
+
+WHILE_UNDER_WAY: dict[str, tuple[Callable[[Document], object], Callable[[Document], object], object]] = {
+    "a value": (
+        lambda document: setattr(model(document, "slider"), "value", 5),
+        lambda document: setattr(model(document, "slider"), "value", model(document, "slider").value + 1),
+        ("Bokeh Application", [6], [0], ["in it"]),
+    ),
+    "a child": (
+        lambda document: model(document, "box").children.append(Div(name="A")),
+        lambda document: model(document, "box").children.append(Div(name="B")),
+        ("Bokeh Application", [0], [0], ["in it", "A", "B"]),
+    ),
+    "rows": (
+        lambda document: model(document, "source").stream({"x": [1]}),
+        lambda document: setattr(model(document, "source"), "data", {"x": [*model(document, "source").data["x"], 2]}),
+        ("Bokeh Application", [0], [0, 1, 2], ["in it"]),
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), WHILE_UNDER_WAY.values(), ids=WHILE_UNDER_WAY)
+def test_what_is_changed_while_a_pull_is_under_way_is_there_when_it_is_done(
+    first: Callable[[Document], object], second: Callable[[Document], object], expected: object, server: LiveServer
+) -> None:
+    """What builds upon it would take it back otherwise."""
+
+    async def scenario() -> None:
+        document = with_a_box()
+        session = await async_push_session(document, url=server.url("/slider"))
+        await session.force_roundtrip()
+        pull = asyncio.ensure_future(session.pull())
+        await asyncio.sleep(0)
+        first(document)
+        await pull
+        second(document)
+        await session.force_roundtrip()
+        assert await server.aedit(session.id, summary, "/slider") == summary(document) == expected
+        await session.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["as it is", "in another"])
+def test_a_listener_puts_back_the_root_that_a_pull_takes_out(wrapped: bool, server: LiveServer, blocking: Face) -> None:
+    """The model would be there twice under one id, since the pull brings another one."""
+    document = made()
+    slider = model(document, "slider")
+    added: list[int] = []
+
+    def put_back(event: object) -> None:
+        if isinstance(event, RootRemovedEvent) and event.model is slider and not added:
+            added.append(1)
+            document.add_root(Column(name="wrapper", children=[cast(Any, slider)]) if wrapped else slider)
+
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        document.on_change(put_back)
+        session.pull()
+        for _ in range(2):
+            with suppress(PatchRejected):  # for what is a warning of Bokeh's elsewhere
+                session.force_roundtrip()
+        assert added
+        there, here = server.edit(session.id, faces.contents, "/slider"), faces.contents(document)
+        assert there == here, faces.differences(there, here)
+
+
+def test_a_change_of_a_root_that_the_server_removes_before_it_is_told(server: LiveServer, blocking: Face) -> None:
+    """Of a model that is gone, nothing is lost that could be there."""
+    document = made()
+    slider = model(document, "slider")
+    with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
+        session.force_roundtrip()
+        slider.on_change("value", lambda attr, old, new: session.force_roundtrip())
+        server.edit(session.id, lambda there: there.remove_root(model(there, "slider")), "/slider")
+        slider.value = 5
+        session.force_roundtrip()
+        assert len(document.roots) == 1
