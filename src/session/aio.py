@@ -105,18 +105,18 @@ class AsyncClientSession:
     ) -> None:
         check_callables(on_error=on_error, on_disconnect=on_disconnect, on_reconnect=on_reconnect)
         self._settings = Settings(
-            checked_id(session_id) if session_id is not None else new_session_id(),
-            websocket_url,
-            arguments,
-            max_message_size,
-            max_inbox_size,
-            connect_timeout,
-            reply_timeout,
-            close_timeout,
-            ping_interval,
-            ping_timeout,
-            headers,
-            token,
+            session_id=checked_id(session_id) if session_id is not None else new_session_id(),
+            url=websocket_url,
+            arguments=arguments,
+            max_message_size=max_message_size,
+            max_inbox_size=max_inbox_size,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            close_timeout=close_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            headers=headers,
+            token=token,
         )
         self._runner = _runner if _runner is not None else LoopRunner()
         self._trouble = Trouble(self._settings.session_id, on_error, on_disconnect, on_reconnect)
@@ -317,7 +317,8 @@ class AsyncClientSession:
             ReplyTimeout: The server did not answer within `reply_timeout`.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
-            UsageError: The session is not connected yet.
+            UsageError: The session is not connected yet; or a change could not be sent, or was overwritten by what the
+                server has before it was told of. The error names the change.
         """
         self._attachment.require_channel()
         await self._attachment.answer(self._engine.ask(Ask.ROUND_TRIP))

@@ -51,7 +51,6 @@ class Applier:
     Attributes:
         handled: The number of the last message of changes that was taken up, also by others than this.
         replaced: How many times the server's values were taken over, also by others than this.
-        taken: What the server has changed, and nothing here since; the last of it, oldest first.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Applier:
     ) -> None:
         self.handled = 0
         self.replaced = 0
-        self.taken: dict[Key, None] = {}
+        self._theirs: dict[Key | None, None] = {}  # what the server was the last to change; the newest, oldest first
         self._thread = 0  # that takes up a message just now
         self._acquaintance = acquaintance
         self._conflicts = conflicts
@@ -96,15 +95,32 @@ class Applier:
         """
         self._thread = before
 
-    def take(self, keys: Iterable[Key | None]) -> None:
+    def changes(self, keys: Iterable[Key | None]) -> None:
         """Take note of what the server's changes change: another thread may not have told yet that it has changed it.
 
         Args:
             keys: What it is.
         """
-        self.taken.update(dict.fromkeys(key for key in keys if key is not None))
-        if len(self.taken) > _MANY:
-            self.taken = dict.fromkeys([*self.taken.copy()][-_MANY // 2 :])
+        self._theirs.update(dict.fromkeys(keys))
+        if len(self._theirs) > _MANY:
+            self._theirs = dict.fromkeys([*self._theirs.copy()][-_MANY // 2 :])
+
+    def was_last_to_change(self, key: Key | None) -> bool:
+        """Say whether the server was the last to change something, of what it has changed lately.
+
+        Args:
+            key: What it is; None for what no change can replace.
+        """
+        return key is not None and key in self._theirs
+
+    def yields(self, key: Key | None) -> None:
+        """Take note that the program has changed something.
+
+        Args:
+            key: What it is.
+        """
+        if self._theirs:
+            self._theirs.pop(key, None)
 
     @property
     def seen(self) -> int:
@@ -239,7 +255,7 @@ class Applier:
         try:
             keys = sorted(self._conflicts.resolve(doubts, snapshot.keys(document), self._untold(document)))
             self._holding.received(document, keys, self.handled - 1)
-            self.take(keys)
+            self.changes(keys)
             linked = [key for key in keys if snapshot.links(document, key)]
             events = snapshot.events_for(document, linked, buffers)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -335,7 +351,7 @@ class Applier:
         events = content.get("events") if isinstance(content, dict) else None
         keys = [*map(key_of_wire_event, events)] if isinstance(events, list) else []
         self._holding.received(document, keys, self.handled - 1)
-        self.take(keys)
+        self.changes(keys)
         serialized = encoding.to_bokeh(content, buffers)
 
         def apply() -> None:

@@ -252,7 +252,8 @@ class ClientSession:
             ReplyTimeout: The server did not answer within `reply_timeout`.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
-            UsageError: The session is not connected yet.
+            UsageError: The session is not connected yet; or a change could not be sent, or was overwritten by what the
+                server has before it was told of. The error names the change.
         """
         self._run(self._session.force_roundtrip())
 

@@ -335,7 +335,7 @@ class Outgoing:
                 self._write_and_post(event, _as_it_is(event), None, places)
         elif not is_overtaken(event):
             self._write_and_post(event, event, before, places)
-        elif classify(event).key in self._applier.taken:
+        elif self._applier.was_last_to_change(classify(event).key):
             self._name_overwritten(event)
         else:
             now = _as_it_is(event)
@@ -371,11 +371,11 @@ class Outgoing:
         try:
             self._conflicts.changed(request)
             overtaken = is_overtaken(event)
-            is_theirs = bool(self._applier.taken) and self._applier.taken.pop(cast(Any, change.key), self) is None
+            is_theirs = overtaken and self._applier.was_last_to_change(change.key)
+            self._applier.yields(change.key)
             is_crossed = known != (self._applier.handled, self._applier.replaced)  # by another thread, unaware of this
             if is_crossed and (places or isinstance(event, RootRemovedEvent)):
                 # What this takes out on the server, that may have brought back here.
-                self._conflicts.doubt_everything()
                 self._departures.may_be_missing([str(model.id) for model in tuple(event.document.models)], known[0])
             if (
                 overtaken

@@ -11,7 +11,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 
 from bokeh.core.serialization import DeserializationError
 from bokeh.document import Document
@@ -407,8 +407,10 @@ class SyncEngine:
         version = content.get("version")
         before = self._applier.handled
 
+        arriving = cache(lambda: defined_ids(content))  # not worked out unless a root has come in
+
         def stays(root: Model) -> bool:
-            return root not in roots and defined_ids(content).isdisjoint(str(model.id) for model in reachable(root))
+            return root not in roots and arriving().isdisjoint(str(model.id) for model in reachable(root))
 
         if document is not None:  # what is being told would find its models gone; sent now, it comes back
             self._outgoing.tell_early(document, anywhere=True)
@@ -421,7 +423,7 @@ class SyncEngine:
                     self._acquaintance.met(document, content)
                 else:
                     self._applier.replaced += 1
-                    self._applier.take([TITLE])
+                    self._applier.changes([TITLE])
                     with self._acquaintance.receiving(document, content):
                         self._is_replacing = True
                         invoke_with_curdoc(document, partial(overwrite, document, serialized, self._applier, stays))

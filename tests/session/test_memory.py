@@ -20,6 +20,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import Div
 
 import bokehwire
+from bokehwire import ClientSession
 from bokehwire.session.portal import Portal
 from bokehwire.transports import ConnectionOptions, Frame, OutgoingFrame, Transport, WebSocket, resolve
 
@@ -235,5 +236,26 @@ def test_a_session_takes_little_memory_of_its_own(server: LiveServer, networked:
         own = [tracemalloc.Filter(True, str(name)) for name in OWN]
         grown = after.filter_traces(own).compare_to(before.filter_traces(own), "filename")
         assert sum(statistic.size_diff for statistic in grown) / MANY < LIMIT
+
+    networked.play(scenario)
+
+
+def test_what_the_server_was_the_last_to_change_is_not_remembered_for_ever(server: LiveServer, networked: Face) -> None:
+    """Of some hundred properties at most."""
+
+    async def scenario(face: Face) -> None:
+        document = Document()
+        for _ in range(300):
+            document.add_root(Div())
+        session = await face.push(document, url=server.url())
+
+        def change_all(there: Document) -> None:
+            for root in there.roots:
+                cast(Div, root).update(text="changed", name="changed")
+
+        await face.edit(server, session, change_all)
+        await do(session.wait_for(lambda: document.roots[-1].name == "changed"))
+        inner = session._session if isinstance(session, ClientSession) else session
+        assert 100 < len(inner._engine._applier._theirs) <= 256
 
     networked.play(scenario)

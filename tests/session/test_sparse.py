@@ -5,10 +5,14 @@ from __future__ import annotations
 import gc
 from weakref import WeakSet
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bokehwire.session import sparse as sparse_module
 from bokehwire.session.sparse import SparseSet
+
+from .interrupting import in_another_thread
 
 
 class Thing:
@@ -31,6 +35,19 @@ def test_a_sparse_set_is_a_weak_set(first: list[Thing], steps: list[tuple[str, l
         assert set(sparse) == set(weak)
         assert len(sparse) == len(weak)
         assert [thing in sparse for thing in THINGS] == [thing in weak for thing in THINGS]
+
+
+def test_two_threads_put_something_in_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse = SparseSet[Thing]()
+
+    def made_by_two() -> WeakSet[Thing]:
+        monkeypatch.setattr(sparse_module, "WeakSet", WeakSet)
+        in_another_thread(lambda: sparse.add(THINGS[0]))
+        return WeakSet()
+
+    monkeypatch.setattr(sparse_module, "WeakSet", made_by_two)
+    sparse.add(THINGS[1])
+    assert set(sparse) == set(THINGS[:2])
 
 
 def test_a_sparse_set_keeps_nothing_alive() -> None:

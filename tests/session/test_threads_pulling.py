@@ -45,11 +45,13 @@ def summary(document: Document) -> Any:
     return document.title, sliders, list(model(document, "source").data["x"]), children
 
 
+@pytest.mark.parametrize("settled", [False, True], ids=["", "and settles"])
 @pytest.mark.parametrize("place", ["begun", "written", "noted"])
 @pytest.mark.parametrize("change", WHILE_PULLED.values(), ids=WHILE_PULLED)
 def test_another_thread_pulls_while_a_change_is_being_sent(
     change: Callable[[Document], object],
     place: str,
+    settled: bool,
     server: LiveServer,
     blocking: Face,
     monkeypatch: pytest.MonkeyPatch,
@@ -65,10 +67,15 @@ def test_another_thread_pulls_while_a_change_is_being_sent(
     }[place]
     real = getattr(owner, name)
 
+    def pull() -> None:
+        session.pull()
+        if settled:  # what the server has counts from here on, and the change is not sent yet
+            session.force_roundtrip()
+
     def pull_first(*arguments: Any, **options: Any) -> Any:
         if waiting:
             waiting.clear()
-            in_another_thread(session.pull)
+            in_another_thread(pull)
         return real(*arguments, **options)
 
     monkeypatch.setattr(owner, name, pull_first)
@@ -78,6 +85,10 @@ def test_another_thread_pulls_while_a_change_is_being_sent(
         with suppress(RuntimeError):  # Bokeh's, which may have been about to tell others of it
             change(document)
         assert not waiting
+        if (
+            place != "begun" and change is not WHILE_PULLED["a child"]
+        ):  # so that what follows is in a message of its own
+            server.wait_for(session.id, lambda there: summary(there) == summary(expected), "/slider")
         for inside in document.select({"name": "in it"}):  # which the server may have no more
             cast(Any, inside).text = "changed"
         model(document, "slider").title = "changed"
@@ -118,6 +129,18 @@ def test_another_thread_pulls_before_a_change_is_told(
         assert server.edit(session.id, summary, "/slider") == summary(document) == summary(expected)
 
 
+def before_the_next_is_told(document: Document, work: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Has another thread do something when the next change is made, and Bokeh has not begun to tell of it."""
+    tell = document.callbacks.trigger_on_change
+
+    def another_thread_first(event: Any) -> None:
+        patch.setattr(document.callbacks, "trigger_on_change", tell)
+        in_another_thread(work)
+        tell(event)
+
+    patch.setattr(document.callbacks, "trigger_on_change", another_thread_first)
+
+
 CALLS: dict[str, Callable[[Any], object]] = {
     "pull": lambda session: session.pull(),
     "all in doubt": lambda session: (
@@ -150,14 +173,7 @@ def test_a_change_that_is_made_and_that_bokeh_has_not_begun_to_tell(
     make(expected)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
-        tell = document.callbacks.trigger_on_change
-
-        def another_thread_first(event: Any) -> None:
-            monkeypatch.setattr(document.callbacks, "trigger_on_change", tell)
-            in_another_thread(lambda: call(session))
-            tell(event)
-
-        monkeypatch.setattr(document.callbacks, "trigger_on_change", another_thread_first)
+        before_the_next_is_told(document, lambda: call(session), monkeypatch)
         failed: list[Exception] = []
         try:
             make(document)
@@ -207,18 +223,12 @@ def test_the_server_changes_what_bokeh_has_not_begun_to_tell(
     ours(expected)
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
-        tell = document.callbacks.trigger_on_change
 
         def apply() -> None:
             server.edit(session.id, theirs, "/slider")
             session.force_roundtrip()
 
-        def another_thread_first(event: Any) -> None:
-            monkeypatch.setattr(document.callbacks, "trigger_on_change", tell)
-            in_another_thread(apply)
-            tell(event)
-
-        monkeypatch.setattr(document.callbacks, "trigger_on_change", another_thread_first)
+        before_the_next_is_told(document, apply, monkeypatch)
         ours(document)
         named = False
         for _ in range(2):
@@ -238,19 +248,13 @@ def test_what_is_set_after_the_servers_value_stays(
     slider = model(document, "slider")
     with push_session(document, url=server.url("/slider"), transport=blocking.transport) as session:
         session.force_roundtrip()
-        tell = document.callbacks.trigger_on_change
 
         def set_later() -> None:
             server.edit(session.id, lambda there: setattr(model(there, "slider"), "value", 5), "/slider")
             session.force_roundtrip()
             slider.value = 3
 
-        def another_thread_first(event: Any) -> None:
-            monkeypatch.setattr(document.callbacks, "trigger_on_change", tell)
-            in_another_thread(set_later)
-            tell(event)
-
-        monkeypatch.setattr(document.callbacks, "trigger_on_change", another_thread_first)
+        before_the_next_is_told(document, set_later, monkeypatch)
         slider.value = 7
         for _ in range(2):
             session.force_roundtrip()
