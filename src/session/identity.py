@@ -84,6 +84,14 @@ class Acquaintance:
             raise
         self._arrived(document, arriving, before, telling)
 
+    def is_sent_any(self, models: Iterable[Model]) -> bool:
+        """Say whether the server has any of some models, by their ids, in what it sends and is just being built.
+
+        Args:
+            models: The models.
+        """
+        return not self._arriving.isdisjoint(str(model.id) for model in models)
+
     def _arrived(self, document: Document, arriving: frozenset[str], before: frozenset[str], telling: int) -> None:
         self._meet(document, arriving)
         self._arriving, self._telling = before, telling

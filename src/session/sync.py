@@ -11,7 +11,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import partial
 
 from bokeh.core.serialization import DeserializationError
 from bokeh.document import Document
@@ -37,7 +37,7 @@ from .errors import (
 )
 from .evidence import Evidence, applied
 from .holding import Holding, is_held, is_letting_go, let_go
-from .identity import Acquaintance, defined_ids, reachable
+from .identity import Acquaintance, reachable
 from .judging import Judge
 from .outgoing import Outgoing
 from .overwriting import overwrite
@@ -407,10 +407,8 @@ class SyncEngine:
         version = content.get("version")
         before = self._applier.handled
 
-        arriving = cache(lambda: defined_ids(content))  # not worked out unless a root has come in
-
         def stays(root: Model) -> bool:
-            return root not in roots and arriving().isdisjoint(str(model.id) for model in reachable(root))
+            return root not in roots and not self._acquaintance.is_sent_any(reachable(root))
 
         if document is not None:  # what is being told would find its models gone; sent now, it comes back
             self._outgoing.tell_early(document, anywhere=True)
