@@ -260,8 +260,7 @@ class AsyncClientSession:
         """Load the server's document into `document`, connecting first if needed.
 
         A second pull overwrites the contents of the same Document object. Nothing is changed on the server. What you
-        change while it is under way comes back after it, though in other model objects; `force_roundtrip` waits for
-        that.
+        change while it is under way is there when it is done, though in other model objects.
 
         Raises:
             ConnectError: No connection could be made.
@@ -275,6 +274,8 @@ class AsyncClientSession:
         async with self._turn:
             await self._attachment.connect()
             await self._attachment.answer(self._engine.pull())
+        if not self._engine.is_settled:  # what was changed meanwhile comes back first, before it is built upon
+            await self._attachment.until_settled()
         self._trouble.raise_first()
 
     async def push(self, document: Document | None = None) -> None:

@@ -213,8 +213,7 @@ class ClientSession:
         """Load the server's document into `document`, connecting first if needed.
 
         A second pull overwrites the contents of the same Document object. Nothing is changed on the server. What you
-        change while it is under way comes back after it, though in other model objects; `force_roundtrip` waits for
-        that.
+        change while it is under way is there when it is done, though in other model objects.
 
         Raises:
             ConnectError: No connection could be made.

@@ -30,6 +30,8 @@ from bokeh.models import Column
 from bokeh.models.widgets import Button, Div, Slider
 
 from bokehwire import AsyncClientSession, PatchRejected, UsageError
+from bokehwire.session.requests import Request
+from bokehwire.session.sync import SyncEngine
 
 from ..session.faces import Contents, contents, differences
 from .edits import Edit, Side, Written, models_of, seed
@@ -56,11 +58,11 @@ class Client:
         self.session = AsyncClientSession(
             "machine", "ws://memory/ws", transport=MemoryTransport(self._accept), token="token", on_error=self._note
         )
+        self.session._engine.push = self._write_push  # type: ignore[method-assign]  # another call may have to end first
         self.known: dict[str, Model] = {}
         self.heard: Counter[str] = Counter()
         self.called: Counter[tuple[str, str]] = Counter()  # with which values handlers are called
         self.has_pushed = False
-        self.may_have_pushed_later = False  # than it was told to, since another call had to end first
         self.may_overwrite_itself = False  # with what a pull had brought before its own changes were applied
         self.has_pulled = False  # again
         self.has_waited = False  # with telling the session of a change, until something else was done
@@ -151,15 +153,14 @@ class Client:
     def push(self) -> None:
         """Overwrite the server's document with the client's own."""
 
-        async def push() -> None:
-            # What the document has by now is part of the push, whatever becomes of the changes that made it so.
-            self.side.written[:] = [written for written in self.side.written if written.what == "note"]
-            await self.session.push(self.document)
-
         self.has_pushed = True
-        self.may_have_pushed_later |= self.is_busy
         self.may_overwrite_itself = self.has_pulled
-        self.call(push())
+        self.call(self.session.push(self.document))
+
+    def _write_push(self, document: Document) -> Request:
+        # What the document has by now is part of the push, whatever becomes of the changes that made it so.
+        self.side.written[:] = [written for written in self.side.written if written.what == "note"]
+        return SyncEngine.push(self.session._engine, document)
 
     def _react_to(self, div: Div) -> None:
         def answer(attr: str, old: str, new: str) -> None:
@@ -410,10 +411,17 @@ class World:
             assert not twice, f"handlers were called more than once: {twice}"
 
     def _check_errors(self, client: Client) -> None:
+        unapplied = [written for written in client.side.written if not self.applied[written.what, written.value]]
         usage = [error for error in client.errors if isinstance(error, UsageError)]
         unsent = [error for error in usage if "was not sent" in str(error)]
         if client.has_waited or any(other.has_pushed for other in self.clients):  # and the model has been replaced
-            unsent += [error for error in usage if "was overwritten by what the server has" in str(error)]
+            overwritten = [error for error in usage if "was overwritten by what the server has" in str(error)]
+            applied = {written.name for written in client.side.written if self.applied[written.what, written.value]}
+            names = {str(error).partition(" was overwritten")[0] for error in overwritten}
+            assert client.has_pushed or not names & applied - {written.name for written in unapplied}, (
+                f"{names} were applied, and yet named"
+            )
+            unsent += overwritten
         others = [error for error in client.errors if not isinstance(error, PatchRejected) and error not in unsent]
         if others:
             raise AssertionError(f"a session raised {others[0]!r}") from others[0]
@@ -422,10 +430,6 @@ class World:
         assert not poisoned or client.named & poisoned, f"{client.named} named, {poisoned} rejected"
         if self._server_held or self.peer.hides_removals_from(client.link):
             return  # when it lets go, it combines changes; and what refers to a model it has hidden it drops
-        unapplied = [written for written in client.side.written if not self.applied[written.what, written.value]]
-        if client.may_have_pushed_later:  # by when values had been replaced, which the push does not have
-            replaced = {(written.model, written.what): written for written in client.side.written}
-            unapplied = [written for written in unapplied if written is replaced[written.model, written.what]]
         # Whether the server took a model away before or after it applied a change of it, nobody can tell.
         unclear = Counter(
             written.name
