@@ -254,6 +254,8 @@ class Attachment:
         answers = self.engine.answers
         if not await self._runner.wait(lambda: self.engine.is_settled_since(answers), self._settings.reply_timeout):
             raise self._timeout_of("PULL-DOC-REQ")
+        if self.loss is not None:  # with which all doubts have ended
+            self._raise_loss(self.loss)
 
     def check(self) -> None:
         """Raise what keeps a call from being useful, once what has arrived is handled.

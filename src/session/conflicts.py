@@ -72,9 +72,10 @@ class Conflicts:
         self._made = 0
         self._threads: dict[Key, int] = {}  # that have made the last of them
         self._bringing_back: set[Request] = set()  # those that set every property of models that the server knew
-        self._contested: set[Key] = set()  # by a change of the server that came after one of ours was sent
+        self._contested: set[Key] = set()  # by a change of the server that came after one of ours was made
         self._doubts: set[Key] = set()
         self._postponed: set[Key] = set()  # in doubt as soon as a change is sent that is made already
+        self._crossed: set[Key] = set()  # those of them that the server has changed
         self._collecting: list[set[Key | None]] = []  # the keys of what is answered
         self._asked: set[Key] = set()
         self._everything_doubted = False
@@ -135,6 +136,9 @@ class Conflicts:
                 self._postponed.discard(key)
                 if not replaces:
                     self._doubts.add(key)
+            if key in self._crossed:
+                self._crossed.discard(key)
+                self._contested.add(key)
             if request.returns:
                 self._bringing_back.add(request)
 
@@ -335,12 +339,14 @@ class Conflicts:
 
     @_locked
     def postpone(self, keys: Iterable[Key]) -> None:
-        """Put properties in doubt once a change of them is sent that is made already.
+        """Put properties that the server has changed in doubt, once a change of them is sent that is made already.
 
         Args:
             keys: The properties.
         """
-        self._postponed.update(keys)
+        keys = {*keys}
+        self._postponed |= keys
+        self._crossed |= keys
 
     @property
     def has_postponed(self) -> bool:
@@ -352,6 +358,7 @@ class Conflicts:
         """Put in doubt what waits for changes to be sent, since there are none: as when a handler has raised."""
         self._doubts |= self._postponed
         self._postponed.clear()
+        self._crossed.clear()
 
     @_locked
     def resolve(self, doubts: Doubts, present: frozenset[Key], untold: AbstractSet[Key]) -> frozenset[Key]:
@@ -404,6 +411,7 @@ class Conflicts:
         self._contested.clear()
         self._doubts.clear()
         self._postponed.clear()
+        self._crossed.clear()
         self._asked.clear()
         self._comparing = False
         self._everything_doubted = False
