@@ -7,8 +7,10 @@ Only ratios to `bokeh.client` within one run are compared, never times: the mach
 time says whether the client does more than it did. The ratio of the time that it takes suffers on a busy machine, where
 `bokeh.client` loses nothing while it waits for its stalls; so it has to be worse by what a new stall would cost. What
 Bokeh alone takes of the CPU time, where a row measures that, is left out on both sides. Where something takes so long
-that the ratio would hide a single stall, the time tells in which neither side works. What the raw client waits in the
-same run, as where others keep the processors busy, is taken off.
+that the ratio would hide a single stall, the time tells in which neither side works, as a share of what `bokeh.client`
+waits, where it does little else. What the raw client waits in the same run, as on a busy machine, is taken off.
+
+Of sessions that are held open, descriptors are counted, and memory is compared without the Document's.
 """
 
 from __future__ import annotations
@@ -26,12 +28,18 @@ from .report import RESULTS, Figures, Report, Result, result
 from .rows import selected
 from .running import run
 
-ROWS = "roundtrip,change,open-widgets,open-figure,push,sequence,changes,stream,incoming,import"
+ROWS = (
+    "roundtrip,change,open-widgets,open-figure,open-arrays,push,sequence,changes,stream,incoming,incoming-canned,"
+    "import,scale-100"
+)
 ROUNDS = 5
 CPU_MARGIN = 1.5
 TIME_MARGIN = 8.0
-STALL = 30.0
-"""How many milliseconds more it may wait. A delayed acknowledgement costs 40."""
+STALL = 0.35
+"""What share of the time that bokeh.client waits it may wait more. That is two delayed acknowledgements, or three."""
+MEMORY_MARGIN = 1.5
+FEW = 10.0
+"""Kilobytes a session that do not tell: they are in pages that the process had before."""
 
 
 def slower(kept: Result, now: Result) -> Iterator[str]:
@@ -58,8 +66,11 @@ def slower(kept: Result, now: Result) -> Iterator[str]:
             yield f"{now.key}: {name} takes {share:.3f} of bokeh.client's CPU time; it was {share_before:.3f}"
         waits_before, waits = _waiting(kept, name), _waiting(now, name)
         if waits_before is not None and waits is not None and waits > waits_before + STALL:
-            yield f"{now.key}: {name} waits {waits:.0f} ms longer than raw; it was {waits_before:.0f}"
+            yield f"{now.key}: {name} waits {waits:.2f} of what bokeh.client does; it was {waits_before:.2f}"
         yield from _leaks(now.key, name, after.extra)
+        kilobytes_before, kilobytes = _beyond_document(kept, name), _beyond_document(now, name)
+        if kilobytes_before > FEW and kilobytes > kilobytes_before * MEMORY_MARGIN:
+            yield f"{now.key}: {name} holds {kilobytes:.0f} KB beyond the Document; it was {kilobytes_before:.0f}"
 
 
 def _share(row: Result, name: str) -> float | None:
@@ -73,22 +84,35 @@ def _share(row: Result, name: str) -> float | None:
 
 
 def _waiting(row: Result, name: str) -> float | None:
-    """The milliseconds in which neither a contestant nor the server works, beyond those of the raw client."""
-    ours, raw = row.contestants[name], row.contestants.get(RAW)
-    waits = _idle(ours)
-    return None if waits is None else waits - max(0.0, (_idle(raw) if raw is not None else None) or 0.0)
+    """The time in which neither a contestant nor the server works, by what bokeh.client stalls, without raw's."""
+    ours, old, raw = (_idle(row.contestants.get(each)) for each in (name, OLD, RAW))
+    if ours is None or old is None:
+        return None
+    given = max(0.0, raw or 0.0)
+    stalls = old - given
+    return (ours - given) / stalls if stalls > row.contestants[OLD].milliseconds / 2 else None
 
 
-def _idle(figures: Figures) -> float | None:
-    if figures.client is None or figures.server is None:
+def _idle(figures: Figures | None) -> float | None:
+    if figures is None or figures.client is None or figures.server is None:
         return None
     return figures.milliseconds - figures.client - figures.server
+
+
+def _beyond_document(row: Result, name: str) -> float:
+    """The kilobytes that a session holds beyond its Document, where the row measures that; 0 elsewhere."""
+    bokeh_alone = row.contestants.get(BOKEH)
+    document = 0.0 if bokeh_alone is None else bokeh_alone.extra.get("KB", 0.0)
+    return row.contestants[name].extra.get("KB", 0.0) - document
 
 
 def _leaks(key: str, name: str, extra: dict[str, float]) -> Iterator[str]:
     left = extra.get("descriptors left, each", 0.0)
     if left > 0:
         yield f"{key}: {name} leaves {left:g} descriptors behind with each session"
+    held = extra.get("descriptors", 1.0)
+    if held > 1:
+        yield f"{key}: {name} holds {held:g} descriptors open for each session"
 
 
 def main(only: str) -> int:

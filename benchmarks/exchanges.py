@@ -7,7 +7,7 @@ from itertools import count
 
 from . import library
 from .apps import named
-from .faces import LIBRARY, Face
+from .faces import FACES, LIBRARY, ON_UVLOOP, Face
 from .frames import FrameCounter
 from .raw import RawClient, Requests
 from .row import Place, Row, Turns, sessions
@@ -97,7 +97,7 @@ ROWS = [
         "roundtrip",
         "`force_roundtrip()`",
         {
-            **sessions(round_trip),
+            **sessions(round_trip, *FACES, *ON_UVLOOP),
             LIBRARY: library.round_trips("/widgets", REPEAT),
             "raw, asyncio": loop_round_trip,
             "raw": raw_round_trip,
@@ -108,7 +108,7 @@ ROWS = [
     Row(
         "change",
         "one change, then `force_roundtrip()`",
-        {**sessions(change), "raw": raw_change},
+        {**sessions(change, *FACES, *ON_UVLOOP), "raw": raw_change},
         rounds=15,
         goals=(20, 1.5),
     ),

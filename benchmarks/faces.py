@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from bokeh.document import Document
@@ -124,3 +125,8 @@ FACES: dict[str, Face] = {
     "aiohttp, async": AsyncFace({"transport": "aiohttp"}),
 }
 """The contestants that are sessions, by name. The others of a row are functions of their own."""
+
+ON_UVLOOP: dict[str, Face] = (
+    {f"{name}, uvloop": FACES[name] for name in ("tornado", "aiohttp")} if find_spec("uvloop") is not None else {}
+)
+"""Blocking sessions that are served by a loop of uvloop, where that is installed. No other contestant has one."""

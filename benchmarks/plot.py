@@ -11,7 +11,6 @@ from bokeh.models import ColumnDataSource, FactorRange, Range1d
 from bokeh.plotting import figure
 from bokeh.resources import CDN
 
-from .faces import BOKEH
 from .report import Report, Result
 
 _SERIES = (
@@ -94,16 +93,10 @@ def _ours(row: Result) -> bool:
 
 def _faster(row: Result, contestant: str) -> float | None:
     """How many times faster than bokeh.client a contestant is, or the limit, which has what Bokeh needs in it."""
-    old = row.contestants["bokeh.client"].milliseconds
-    if contestant:
-        figures = row.contestants.get(contestant)
-        return None if figures is None else figures.faster
-    if "raw" not in row.contestants:
-        return None
-    limit = row.contestants["raw"].milliseconds
-    if BOKEH in row.contestants:
-        limit += row.contestants[BOKEH].milliseconds
-    return old / limit
+    if not contestant:
+        return row.limit_faster
+    figures = row.contestants.get(contestant)
+    return None if figures is None else figures.faster
 
 
 def _photograph(plot: Any, png: Path, browser: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 import bokehwire
 
-from .faces import BOKEH, FACES, LIBRARY, OLD
+from .faces import BOKEH, FACES, LIBRARY, OLD, ON_UVLOOP
 from .measuring import Sample, added, median, ratio, spread
 from .row import Row
 from .running import Outcome
@@ -49,7 +49,17 @@ class Figures(msgspec.Struct, omit_defaults=True):
 
 
 class Result(msgspec.Struct, omit_defaults=True):
-    """One row."""
+    """One row.
+
+    Attributes:
+        key: What `ONLY` selects it by.
+        title: What is done.
+        note: What has to be known to read it.
+        goals: How many times faster than `bokeh.client` bokehwire is to be, and within what multiple of the limit.
+        contestants: What each of them took, by name.
+        failures: Why a contestant has nothing, or stopped.
+        limit_faster: How many times faster than `bokeh.client` the limit is: the median over the rounds.
+    """
 
     key: str
     title: str
@@ -57,6 +67,7 @@ class Result(msgspec.Struct, omit_defaults=True):
     goals: tuple[float | None, float | None]
     contestants: dict[str, Figures]
     failures: dict[str, str] = {}
+    limit_faster: float | None = None
 
 
 class Report(msgspec.Struct):
@@ -85,11 +96,13 @@ def result(row: Row, outcome: Outcome) -> Result:
     limit = seconds.get(row.limit)
     if limit is not None and row.adds_bokeh and BOKEH in seconds:
         limit = [sum(pair) for pair in zip(limit, seconds[BOKEH], strict=False)]
+    old = seconds.get(OLD)
     figures = {
-        name: _figures(taken, seconds.get(OLD), limit if name in {*FACES, LIBRARY} else None)
+        name: _figures(taken, old, limit if name in {*FACES, *ON_UVLOOP, LIBRARY} else None)
         for name, taken in outcome.samples.items()
     }
-    return Result(row.key, row.title, row.note, row.goals, figures, outcome.failures)
+    limit_faster = None if old is None or limit is None else ratio(old, limit)
+    return Result(row.key, row.title, row.note, row.goals, figures, outcome.failures, limit_faster)
 
 
 def _figures(samples: list[Sample], old: list[float] | None, limit: list[float] | None) -> Figures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .faces import FACES, RAW, Face
+from .faces import FACES, ON_UVLOOP, RAW, Face
 from .measuring import Meter, Sample
 
 
@@ -80,4 +80,6 @@ def sessions(work: Callable[..., Turns], *names: str, with_: tuple[object, ...] 
     def bound(face: Face) -> Work:
         return lambda place: work(face, place, *with_)
 
-    return {name: bound(face) for name, face in FACES.items() if not names or name in names}
+    chosen = {name: face for name, face in FACES.items() if not names or name in names}
+    chosen |= {name: face for name, face in ON_UVLOOP.items() if name in names}
+    return {name: bound(face) for name, face in chosen.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .faces import FACES, OLD
+from .faces import FACES, OLD, ON_UVLOOP
 from .row import Place, Turns
 from .rows import ROWS
 
@@ -39,6 +39,8 @@ def main(key: str, contestant: str, place: str) -> None:
         place: The place, as JSON.
     """
     row = next(row for row in ROWS if row.key == key)
+    if contestant not in ON_UVLOOP:
+        sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
     turns = row.contestants[contestant](msgspec.json.decode(place, type=Place))
     if contestant in FACES and FACES[contestant].in_loop:
         with asyncio.Runner() as runner:

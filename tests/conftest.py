@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,9 @@ settings.register_profile(
 # The runs of server and viewers in tests/sync, each of which is many changes.
 settings.register_profile("sync", settings.get_profile("deep"), max_examples=10_000)
 settings.load_profile("quick")
+
+# Blocking sessions are served by asyncio's own loop here, as for most users; test_uvloop.py has the other one.
+sys.modules["uvloop"] = None  # type: ignore[assignment]
 
 # The servers log each connection that a test cuts, each patch that it makes them refuse.
 _NOISY = ("bokeh", "tornado", "uvicorn")

@@ -1,6 +1,6 @@
 """The portal: one background thread with one asyncio loop, for the I/O of every blocking session of a process.
 
-The loop is uvloop's where that is installed, which makes round trips over tornado a fifth faster.
+The loop is uvloop's where that is installed; benchmarks/ has what it makes of a round trip.
 """
 
 from __future__ import annotations
