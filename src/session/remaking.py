@@ -17,6 +17,8 @@ from bokeh.model import Model
 from .identity import reachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bokeh.document import Document
     from bokeh.document.events import DocumentPatchedEvent
 
@@ -32,7 +34,8 @@ def made_again(event: DocumentPatchedEvent) -> bool:
         event: The change, of which is just told.
 
     Returns:
-        False where there is no such model, or where it is not known what the change would be of it.
+        False where there is no such model, or where the change cannot be made of it, or it is not known what it would
+        be: as with rows for other columns, or with models of before deep inside a value.
 
     Raises:
         Exception: What a handler raises at it.
@@ -43,14 +46,17 @@ def made_again(event: DocumentPatchedEvent) -> bool:
         return False
     match event:
         case ColumnsStreamedEvent(data=rows, rollover=rollover):
+            if rows.keys() != model.data.keys():
+                return False
             model.stream(rows, rollover)
         case ColumnsPatchedEvent(patches=patches):
+            if not all(_has_places(model.data.get(name, ()), patches[name]) for name in patches):
+                return False
             model.patch(patches)
         case ColumnDataChangedEvent(attr=attr, cols=cols):
-            now = dict(getattr(before, attr))
-            setattr(
-                model, attr, now if cols is None else {**getattr(model, attr), **{name: now[name] for name in cols}}
-            )
+            columns = getattr(before, attr)  # as they are by now: what has replaced them follows
+            changed = {name: column for name, column in columns.items() if cols is None or name in cols}
+            setattr(model, attr, changed if cols is None else {**getattr(model, attr), **changed})
         case ModelChangedEvent(attr=attr, new=value):
             value = _bare(event.document, value)
             if any(
@@ -71,6 +77,16 @@ def _of_today(document: Document, model: Any) -> Any:
     if not isinstance(model, Model) or model.document is not None:
         return model
     return document.models.get_by_id(cast(Any, model).id) or model
+
+
+def _has_places(column: Any, patches: Iterable[tuple[Any, Any]]) -> bool:
+    """Say whether a column has the places that patches are for."""
+    for where, _ in patches:
+        first = where[0] if isinstance(where, tuple) else where
+        last = (first.stop or 0) - 1 if isinstance(first, slice) else first
+        if last >= len(column):
+            return False
+    return True
 
 
 def _bare(document: Document, value: Any) -> Any:

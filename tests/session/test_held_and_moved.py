@@ -55,6 +55,12 @@ def to_the_end(document: Document) -> None:
     document.add_root(moved)
 
 
+def a_column_and_then_others(document: Document) -> None:
+    source: Any = model(document, "source")
+    source.data.update(x=[8, 9])
+    source.data = {"z": [1]}
+
+
 def stream_and_patch(document: Document) -> None:
     source: Any = model(document, "source")
     source.stream({"x": [5], "y": [6]}, rollover=2)
@@ -109,6 +115,12 @@ MOVED: dict[str, tuple[Edit, Edit, Callable[[Document], Any], Any]] = {
         lambda document: dict(model(document, "source").data),
         {"x": [8, 9], "y": [3, 4]},
     ),
+    "a column, and then other ones": (
+        a_column_and_then_others,
+        to_the_end,
+        lambda document: dict(model(document, "source").data),
+        {"z": [1]},
+    ),
     "rows and a patch": (
         stream_and_patch,
         to_the_end,
@@ -152,6 +164,35 @@ def test_a_held_change_counts_although_the_server_moves_its_model(
         there, here = server.edit(session.id, contents), contents(document)
         assert there == here, differences(there, here)
         assert seen(document) == expected
+
+
+def other_columns(document: Document) -> None:
+    to_the_end(document)
+    model(document, "source").data = {"z": [0]}
+
+
+UNFIT: dict[str, tuple[Edit, str]] = {
+    "rows": (lambda document: model(document, "source").stream({"x": [5], "y": [6]}), "streamed"),
+    "a patch": (lambda document: model(document, "source").patch({"x": [(slice(0, 2), [5, 6])]}), "patched"),
+}
+
+
+@pytest.mark.parametrize(("change", "name"), UNFIT.values(), ids=UNFIT)
+def test_held_rows_for_columns_that_are_no_more_are_named(
+    change: Edit, name: str, server: LiveServer, blocking: Face
+) -> None:
+    document = made()
+    with push_session(document, url=server.url(), transport=blocking.transport) as session:
+        document.hold("collect")
+        change(document)
+        server.edit(session.id, other_columns)
+        session.force_roundtrip()
+        document.unhold()
+        with pytest.raises(UsageError, match=f"data {name} was overwritten by what the server has"):
+            session.force_roundtrip()
+        there, here = server.edit(session.id, contents), contents(document)
+        assert there == here, differences(there, here)
+        assert dict(model(document, "source").data) == {"z": [0]}
 
 
 def test_a_held_change_that_holds_models_of_before_deep_inside_is_named(server: LiveServer, blocking: Face) -> None:
