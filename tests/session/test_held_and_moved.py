@@ -7,7 +7,8 @@ one that is in no document any more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Literal
 
 import pytest
 from bokeh.document import Document
@@ -66,6 +67,26 @@ def stream_and_patch(document: Document) -> None:
     source.stream({"x": [5], "y": [6]}, rollover=2)
     source.stream({"x": [7], "y": [8]})
     source.patch({"x": [(2, 9)]})
+
+
+def played(
+    server: LiveServer, blocking: Face, change: Edit, there: Edit, policy: Literal["collect", "combine"] = "collect"
+) -> tuple[Document, list[str]]:
+    """Change the document while it holds, and the server's meanwhile; give the document and what is named at last."""
+    document = made()
+    errors: list[Exception] = []
+    with push_session(document, url=server.url(), transport=blocking.transport, on_error=errors.append) as session:
+        document.hold(policy)
+        change(document)
+        server.edit(session.id, there)
+        session.force_roundtrip()
+        document.unhold()
+        with suppress(UsageError):  # on_error has it as well
+            session.force_roundtrip()
+        session.force_roundtrip()
+        theirs, ours = server.edit(session.id, contents), contents(document)
+        assert theirs == ours, differences(theirs, ours)
+    return document, list(map(str, errors))
 
 
 def names(document: Document) -> list[str]:
@@ -149,21 +170,13 @@ def test_a_held_change_counts_although_the_server_moves_its_model(
     move: Edit,
     seen: Callable[[Document], Any],
     expected: Any,
-    policy: Any,
+    policy: Literal["collect", "combine"],
     server: LiveServer,
     blocking: Face,
 ) -> None:
-    document = made()
-    with push_session(document, url=server.url(), transport=blocking.transport) as session:
-        document.hold(policy)
-        change(document)
-        server.edit(session.id, move)
-        session.force_roundtrip()
-        document.unhold()
-        session.force_roundtrip()
-        there, here = server.edit(session.id, contents), contents(document)
-        assert there == here, differences(there, here)
-        assert seen(document) == expected
+    document, named = played(server, blocking, change, move, policy)
+    assert seen(document) == expected
+    assert not named
 
 
 def other_columns(document: Document) -> None:
@@ -171,87 +184,62 @@ def other_columns(document: Document) -> None:
     model(document, "source").data = {"z": [0]}
 
 
-UNFIT: dict[str, tuple[Edit, str]] = {
-    "rows": (lambda document: model(document, "source").stream({"x": [5], "y": [6]}), "streamed"),
-    "a patch": (lambda document: model(document, "source").patch({"x": [(slice(0, 2), [5, 6])]}), "patched"),
-}
+def wrap(document: Document) -> None:
+    inner = model(document, "inner")
+    inner.children = [Column(name="around", children=[inner.children[0]])]
 
 
-@pytest.mark.parametrize(("change", "name"), UNFIT.values(), ids=UNFIT)
-def test_held_rows_for_columns_that_are_no_more_are_named(
-    change: Edit, name: str, server: LiveServer, blocking: Face
-) -> None:
-    document = made()
-    with push_session(document, url=server.url(), transport=blocking.transport) as session:
-        document.hold("collect")
-        change(document)
-        server.edit(session.id, other_columns)
-        session.force_roundtrip()
-        document.unhold()
-        with pytest.raises(UsageError, match=f"data {name} was overwritten by what the server has"):
-            session.force_roundtrip()
-        there, here = server.edit(session.id, contents), contents(document)
-        assert there == here, differences(there, here)
-        assert dict(model(document, "source").data) == {"z": [0]}
-
-
-def test_a_held_change_that_holds_models_of_before_deep_inside_is_named(server: LiveServer, blocking: Face) -> None:
-    """What it would be of the models of today, nobody knows."""
-    document = made()
-    errors: list[Exception] = []
-
-    def wrap(document: Document) -> None:
-        inner = model(document, "inner")
-        inner.children = [Column(name="around", children=[inner.children[0]])]
-
-    with push_session(document, url=server.url(), transport=blocking.transport, on_error=errors.append) as session:
-        document.hold("collect")
-        wrap(document)
-        server.edit(session.id, out_of_the_box("inner"))
-        session.force_roundtrip()
-        document.unhold()
-        with pytest.raises(UsageError, match=r"children changed was overwritten by what the server has"):
-            session.force_roundtrip()
-        session.force_roundtrip()
-        there, here = server.edit(session.id, contents), contents(document)
-        assert there == here, differences(there, here)
-        assert len(errors) == 1
-
-
-TAKEN: dict[str, tuple[Edit, Edit, str]] = {
-    "a root": (
+OVERWRITTEN = "was overwritten by what the server has"
+TAKEN = "was not sent: the server has taken the model out meanwhile"
+LOST: dict[str, tuple[Edit, Edit, str]] = {
+    "rows for other columns": (
+        lambda document: model(document, "source").stream({"x": [5], "y": [6]}),
+        other_columns,
+        f"data streamed {OVERWRITTEN}",
+    ),
+    "a patch of other columns": (
+        lambda document: model(document, "source").patch({"x": [(slice(0, 2), [5, 6])]}),
+        other_columns,
+        f"data patched {OVERWRITTEN}",
+    ),
+    "models of before deep inside": (wrap, out_of_the_box("inner"), f"children changed {OVERWRITTEN}"),
+    "a root that is taken out": (
         lambda document: setattr(model(document, "root"), "text", "1"),
         lambda document: document.remove_root(model(document, "root")),
-        "text changed",
+        f"text changed {TAKEN}",
     ),
-    "something inside": (
+    "something inside of one": (
         lambda document: setattr(model(document, "deep"), "text", "1"),
         lambda document: document.remove_root(model(document, "box")),
-        "text changed",
+        f"text changed {TAKEN}",
     ),
-    "rows": (
+    "rows of one": (
         lambda document: model(document, "source").stream({"x": [5], "y": [6]}),
         lambda document: document.remove_root(model(document, "source")),
-        "data streamed",
+        f"data streamed {TAKEN}",
     ),
 }
 
 
-@pytest.mark.parametrize(("change", "take", "name"), TAKEN.values(), ids=TAKEN)
-def test_a_held_change_of_what_the_server_takes_out_is_named(
-    change: Edit, take: Edit, name: str, server: LiveServer, blocking: Face
+@pytest.mark.parametrize(("change", "there", "text"), LOST.values(), ids=LOST)
+def test_a_held_change_that_cannot_be_made_any_more_is_named(
+    change: Edit, there: Edit, text: str, server: LiveServer, blocking: Face
 ) -> None:
-    document = made()
-    with push_session(document, url=server.url(), transport=blocking.transport) as session:
-        document.hold("collect")
-        change(document)
-        server.edit(session.id, take)
-        session.force_roundtrip()
-        document.unhold()
-        with pytest.raises(UsageError, match=f"{name} was not sent: the server has taken the model out meanwhile"):
-            session.force_roundtrip()
-        there, here = server.edit(session.id, contents), contents(document)
-        assert there == here, differences(there, here)
+    _document, named = played(server, blocking, change, there)
+    assert [text in error for error in named] == [True], named
+
+
+def change_and_take_out(take: Edit) -> Edit:
+    def change(document: Document) -> None:
+        for name in ("root", "deep"):
+            model(document, name).text = "1"
+        take(document)
+
+    return change
+
+
+def empty(name: str) -> Edit:
+    return lambda document: setattr(model(document, name), "children", [])
 
 
 OWN: dict[str, tuple[Edit, Edit]] = {
@@ -259,32 +247,14 @@ OWN: dict[str, tuple[Edit, Edit]] = {
         lambda document: document.remove_root(model(document, "root")),
         lambda document: document.remove_root(model(document, "root")),
     ),
-    "inside": (
-        lambda document: setattr(model(document, "box"), "children", []),
-        lambda document: None,
-    ),
-    "inside, the server as well": (
-        lambda document: setattr(model(document, "inner"), "children", []),
-        lambda document: setattr(model(document, "inner"), "children", []),
-    ),
+    "inside": (empty("box"), lambda document: None),
+    "inside, the server as well": (empty("inner"), empty("inner")),
 }
 
 
-@pytest.mark.parametrize(("take", "take_there"), OWN.values(), ids=OWN)
+@pytest.mark.parametrize(("take", "there"), OWN.values(), ids=OWN)
 def test_a_held_change_of_what_the_program_takes_out_itself_is_no_loss(
-    take: Edit, take_there: Edit, server: LiveServer, blocking: Face
+    take: Edit, there: Edit, server: LiveServer, blocking: Face
 ) -> None:
-    document = made()
-    errors: list[Exception] = []
-    with push_session(document, url=server.url(), transport=blocking.transport, on_error=errors.append) as session:
-        document.hold("collect")
-        for name in ("root", "deep"):
-            model(document, name).text = "1"
-        take(document)
-        server.edit(session.id, take_there)
-        session.force_roundtrip()
-        document.unhold()
-        session.force_roundtrip()
-        there, here = server.edit(session.id, contents), contents(document)
-        assert there == here, differences(there, here)
-        assert not errors
+    _document, named = played(server, blocking, change_and_take_out(take), there)
+    assert not named

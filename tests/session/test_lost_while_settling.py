@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from bokeh.document import Document
 
 from bokehwire import AsyncClientSession, ConnectionLost, async_pull_session
-from bokehwire.transports import ConnectionOptions, Frame, OutgoingFrame, WebSocket, resolve
+from bokehwire.transports import ConnectionOptions, Frame, WebSocket, resolve
 
 from ..apps import model
 from ..live import LiveServer
+from .spying import SpySocket, SpyTransport
 
 
-class LosingTransport:
-    """A Transport that loses the connection instead of handing out a certain message.
+@dataclass
+class LosingTransport(SpyTransport):
+    """A transport that loses the connection instead of handing out a certain message.
 
     Attributes:
         kind: Which kind of message.
         after: How many of that kind are handed out before; None for all of them.
     """
 
-    def __init__(self, name: str, kind: str) -> None:
-        self.kind = kind
-        self.after: int | None = None
-        self._inner = resolve(name)
+    kind: str = "PULL-DOC-REPLY"
+    after: int | None = None
 
     async def connect(self, options: ConnectionOptions) -> WebSocket:
         """Connect through the transport that does the work."""
-        return LosingSocket(await self._inner.connect(options), self)
+        return LosingSocket(await resolve(self.name).connect(options), self)
 
     def is_due(self, frame: Frame) -> bool:
         """Say whether the connection is to be lost now."""
@@ -45,47 +45,20 @@ class LosingTransport:
         return self.after < 0
 
 
-class LosingSocket:
+class LosingSocket(SpySocket):
     """An open connection of it."""
 
     def __init__(self, inner: WebSocket, transport: LosingTransport) -> None:
-        self._inner = inner
+        super().__init__(inner, transport)
         self._transport = transport
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The selected subprotocol."""
-        return self._inner.subprotocol
-
-    @property
-    def close_code(self) -> int | None:
-        """The close code."""
-        return self._inner.close_code
-
-    @property
-    def close_reason(self) -> str:
-        """The close reason."""
-        return self._inner.close_reason
-
-    async def send(self, frames: Sequence[OutgoingFrame]) -> None:
-        """Send."""
-        await self._inner.send(frames)
 
     async def receive(self) -> list[Frame]:
         """Receive, or drop the connection."""
-        frames = await self._inner.receive()
+        frames = await super().receive()
         if any(map(self._transport.is_due, frames)):
-            self._inner.abort()
-            return await self._inner.receive()
+            self.abort()
+            return await super().receive()
         return frames
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close."""
-        await self._inner.close(code, reason)
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        self._inner.abort()
 
 
 async def pulled(server: LiveServer, transport: LosingTransport) -> AsyncClientSession:
@@ -97,7 +70,7 @@ async def pulled(server: LiveServer, transport: LosingTransport) -> AsyncClientS
 @pytest.mark.parametrize("name", ["tornado", "aiohttp"])
 def test_a_pull_that_cannot_give_back_what_was_changed_meanwhile_says_so(name: str, server: LiveServer) -> None:
     async def scenario() -> None:
-        transport = LosingTransport(name, "PULL-DOC-REPLY")
+        transport = LosingTransport(name)
         session = await pulled(server, transport)
         transport.after = 1  # the pull's own
         pull = asyncio.ensure_future(session.pull())
@@ -114,7 +87,7 @@ def test_a_pull_that_cannot_give_back_what_was_changed_meanwhile_says_so(name: s
 @pytest.mark.parametrize("name", ["tornado", "aiohttp"])
 def test_a_round_trip_that_cannot_tell_what_both_have_changed_says_so(name: str, server: LiveServer) -> None:
     async def scenario() -> None:
-        transport = LosingTransport(name, "PULL-DOC-REPLY")
+        transport = LosingTransport(name)
         session = await pulled(server, transport)
 
         def react(there: Document) -> None:
