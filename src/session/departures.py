@@ -24,7 +24,6 @@ from bokeh.model.util import visit_value_and_its_immediate_references
 from .changes import key_of_wire_event
 from .holding import is_held
 from .plain import may_hold_models
-from .untold import is_clear
 from .wire_objects import COLUMN_EVENTS, decoded, objects
 
 if TYPE_CHECKING:
@@ -227,9 +226,8 @@ class Departures:
         """
         events = content.get("events") if isinstance(content, dict) else None
         removing = [event for event in events if _may_remove(document, event)] if isinstance(events, list) else []
-        is_under_way = self._placing is not None and not self._placing.done
-        if removing and (is_under_way or not is_clear(document)):
-            # What was in it at the server, those under way or still to be told may have taken out here.
+        if removing and self._placing is not None and not self._placing.done:
+            # What was in it at the server, those under way may have taken out here.
             self.may_have_lost(number)
         places = {place for event in removing if (place := _place(event)) is not None}
         before = {model: _inside({model}) for models in map(partial(_placed, document), places) for model in models}

@@ -359,16 +359,6 @@ class Acquaintance:
             return False
         return self._known.get(str(model.id), model) is not model
 
-    def was_taken(self, model: object) -> bool:
-        """Say whether the server has taken a model out that it knew, and no change of ours has.
-
-        Args:
-            model: The model, or anything else.
-        """
-        if not isinstance(model, Model) or model.document is not None:
-            return False
-        return self._known.get(str(model.id)) is model and model not in self._removed
-
     def introduce_event(
         self, event: DocumentPatchedEvent, replaced: Callable[[DocumentPatchedEvent], Before | None]
     ) -> None:

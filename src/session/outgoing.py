@@ -34,7 +34,6 @@ from .identity import reachable
 from .late import LateChanges
 from .plain import PLAIN
 from .pushed import Pushed
-from .remaking import made_again
 from .requests import Ask, Before, Request
 from .sparse import SparseSet
 from .telling import being_told, letting_go, under_way
@@ -302,25 +301,14 @@ class Outgoing:
         if is_stranger and isinstance(event, MessageSentEvent):
             self._defer(event)
         elif is_stranger:
-            self._name_lost(event)
+            if self._acquaintance.has_another(getattr(event, "model", None)):
+                self._name_overwritten(event)
         elif type(event) is not ModelChangedEvent and is_undone(event):
             if isinstance(event, RootAddedEvent) and event.model in self._removed:
                 self._name_overwritten(event)
             self._conflicts.doubt(ROOTS)  # their order may be another one
         else:
             self._tell(event, before, places)
-
-    def _name_lost(self, event: DocumentPatchedEvent) -> None:
-        """Name a change of a model that the server has replaced or taken out, where it cannot be made of another."""
-        model = getattr(event, "model", None)
-        is_held = is_letting_go(event.document)
-        if self._acquaintance.has_another(model):
-            if not (is_held and made_again(event)):
-                self._name_overwritten(event)
-        elif is_held and not isinstance(event, RootRemovedEvent) and self._acquaintance.was_taken(model):
-            self._on_trouble(
-                UsageError(f"{classify(event)} was not sent: the server has taken the model out meanwhile.")
-            )
 
     def _name_overwritten(self, event: DocumentPatchedEvent) -> None:
         """Name a change that was taken back before anybody heard of it, as where another thread has made a call."""
@@ -437,10 +425,9 @@ class Outgoing:
         """Say whether the change that has taken a model out, which may be here again, is one of which we tell later."""
         ours: Any = self._applier
         told = [other for other in being_told(document) if other.setter is not ours]
-        behind: Any = [other for other in held_behind(document) if getattr(other, "setter", None) is not ours]
         before: Any
         after: Any
-        for other in [*told[:1], *behind, *told[1:]]:  # as they were made
+        for other in [*told[:1], *held_behind(document), *told[1:]]:  # as they were made
             match other:
                 case RootRemovedEvent(model=root):
                     before, after = root, None
