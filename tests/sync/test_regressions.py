@@ -914,3 +914,36 @@ def test_the_server_replaces_a_container_before_it_has_what_was_put_into_it(make
     world.pull(1)
     insist(Edit("reverse", 3), Edit("text"), Edit("nest", 0, 3), 2, 3, 2)
     world.quiet()
+
+
+def test_a_value_that_a_handler_has_replaced_is_not_sent_again_though_it_cannot_be_seen(make_world: MakeWorld) -> None:
+    """The handler's value follows in the same message, and was there before: it tells nothing of the one between."""
+    world = make_world(answers=True)
+    again = Edit("switch_source", 1, 0)
+
+    def receive() -> None:
+        world.edit_there(Edit("promote", 0, 2))
+        world.deliver_there(0, 3)
+        world.deliver_here(0, 3)
+        world.settle()
+
+    def change() -> None:
+        world.edit_here(0, Edit("text", 0, 1))
+        world.deliver_there(0, 1000)
+        world.deliver_here(0, 1)
+        world.settle()
+
+    world.pull(0)
+    world.turn()
+    world.edit_here(0, again)
+    world.edit_there(Edit("append", 1, 1))
+    for _ in range(2):
+        world.deliver_here(0, 2)
+        world.edit_here(0, Edit("text"))
+        world.edit_here(0, again)
+        world.deliver_there(0, 3)
+        world.turn()
+    world.edit_here_while(0, Edit("stream_rollover", 4, 3), receive)
+    world.round_trip(0)
+    world.edit_here_while(0, Edit("text"), change)
+    world.quiet()
