@@ -269,6 +269,8 @@ class AsyncClientSession:
             ReplyTimeout: The server did not answer within `reply_timeout`.
             ConnectionLost: The connection was lost.
             SessionClosed: The session was closed.
+            PatchRejected: The server rejected a change that was made before, or while this was under way.
+            UsageError: Such a change could not be sent, or was overwritten by what the server has. The error names it.
         """
         self._attachment.check()
         async with self._turn:

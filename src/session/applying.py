@@ -146,7 +146,6 @@ class Applier:
         if not clear:
             self._holding.interrupted(document, number - 1)
             self._holding.received(document, (), number - 1)  # all of it may be passed over
-            self._conflicts.postpone(self._untold(document).intersection(map(key_of_wire_event, events)))
         if self._departures.knows_of_any_missing:
             self._departures.came_back(frozenset[str]().union(*map(placed, events)))
         ours = frozenset() if clear else self._untold(document, replacing=True)
@@ -186,6 +185,7 @@ class Applier:
             if coming_back and any(coming_back & placed(event) for event in events):
                 self._conflicts.doubt_everything()  # both sides write the same model out, and one of them in vain
             if passed_over:
+                self._conflicts.postpone(ours.intersection(map(key_of_wire_event, passed_over)))
                 self._miss(document, passed_over, number)
                 if any(map(placed, passed_over)):
                     # As when another client pushes, or puts a model back that it has changed meanwhile: the ids are

@@ -102,14 +102,12 @@ class Evidence:
             requests: The changes.
         """
         some_are_doomed = any(request.is_doomed for request in requests)  # with which all are dropped
-        hidden = {request.key for request in requests if request.implied and self.is_there(request)}
         return tuple(
             request
             for request in requests
             if self._snapshot.can_show(request.key)
-            and (some_are_doomed or request.key not in hidden)
             and not (request.replaces and not some_are_doomed and not self._is_as_before(request))
-            and (request.is_doomed or not self.is_there(request))
+            and (request.is_doomed or not self._is_there(request))
         )
 
     def _is_as_before(self, request: Request) -> bool:
@@ -141,15 +139,22 @@ class Evidence:
         return tuple(
             request
             for request in requests
-            if self._snapshot.can_show(request.key) and not (request.key == ROOTS and self.is_there(request))
+            if self._snapshot.can_show(request.key) and not (request.key == ROOTS and self._is_there(request))
         )
 
-    def is_there(self, request: Request) -> bool:
-        """Say whether the server has what a change adds, or has not what it removes.
+    def hidden(self, requests: Sequence[Request]) -> set[Key | None]:
+        """Give the properties of which the server's values do not tell whether it has applied changes of one message.
+
+        Where a handler has replaced what is told of, what is there by then follows it, and may have been told before as
+        well. If the server has that, it says nothing of what came between.
 
         Args:
-            request: The change.
+            requests: The changes.
         """
+        return {request.key for request in requests if request.implied and self._is_there(request)}
+
+    def _is_there(self, request: Request) -> bool:
+        """Say whether the server has what a change adds, or has not what it removes."""
         event = decoded(request.content)
         if request.key == ROOTS:
             return _shows_root(self._snapshot.root_ids, event)
@@ -249,13 +254,10 @@ def applied(group: Group, evidence: Evidence, *, whole: bool, repeating: bool = 
         How many it has applied for certain, and how many at the most.
     """
     by_key: dict[Key, list[int]] = {}
+    hidden = evidence.hidden(group) if whole else ()
     for index, request in enumerate(group):
-        if request.key is not None and not request.implied:
+        if request.key is not None and not request.implied and request.key not in hidden:
             by_key.setdefault(request.key, []).append(index)
-    if whole:
-        # What is there by then is told behind what a handler has replaced, and hides it, and whether it was applied.
-        for hidden in {request.key for request in group if request.implied and evidence.is_there(request)}:
-            by_key.pop(cast(Any, hidden), None)
     told = {key: evidence.counts(key, [group[index] for index in indices]) for key, indices in by_key.items()}
     possible = {0, len(group)} if whole else set(range(len(group) + 1))
     for key, indices in by_key.items():

