@@ -6,7 +6,8 @@
 Only ratios to `bokeh.client` within one run are compared, never times: the machine may be another one. The ratio of CPU
 time says whether the client does more than it did. The ratio of the time that it takes suffers on a busy machine, where
 `bokeh.client` loses nothing while it waits for its stalls; so it has to be worse by what a new stall would cost. What
-Bokeh alone takes of the CPU time, where a row measures that, is left out on both sides. Where something takes so long
+Bokeh alone takes of the CPU time, where a row measures that, is left out on both sides; as what is left may be a small
+difference of large numbers, the whole has to be worse as well. Where something takes so long
 that the ratio would hide a single stall, the time tells in which neither side works, as a share of what `bokeh.client`
 waits, where it does little else. What the raw client waits in the same run, as on a busy machine, is taken off.
 

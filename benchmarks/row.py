@@ -73,13 +73,11 @@ def sessions(work: Callable[..., Turns], *names: str, with_: tuple[object, ...] 
 
     Args:
         work: Takes the face, the place, and what `with_` gives.
-        names: Contestants; none for all.
+        names: Contestants; none for all of `FACES`.
         with_: Further arguments for the work.
     """
 
     def bound(face: Face) -> Work:
         return lambda place: work(face, place, *with_)
 
-    chosen = {name: face for name, face in FACES.items() if not names or name in names}
-    chosen |= {name: face for name, face in ON_UVLOOP.items() if name in names}
-    return {name: bound(face) for name, face in chosen.items()}
+    return {name: bound(face) for name, face in (FACES | ON_UVLOOP).items() if name in (names or FACES)}

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 
 import bokehwire
 from bokehwire.session.portal import Portal
@@ -116,21 +117,21 @@ class Counting(Watch):
         self.turns = 0
         self.collecting = 0.0
         self._collection_began = 0.0
-        self._original: Callable[[Any], None] = getattr(asyncio.BaseEventLoop, "_run_once")  # noqa: B009
-
-    def begin(self) -> None:
-        original = self._original
+        turn = vars(asyncio.BaseEventLoop)["_run_once"]
 
         def counted(loop: Any) -> None:
             self.turns += 1
-            original(loop)
+            turn(loop)
 
-        setattr(asyncio.BaseEventLoop, "_run_once", counted)  # noqa: B010
+        self._counted = patch.object(asyncio.BaseEventLoop, "_run_once", counted)
+
+    def begin(self) -> None:
+        self._counted.start()
         gc.callbacks.append(self._collect)
 
     def end(self) -> None:
         gc.callbacks.remove(self._collect)
-        setattr(asyncio.BaseEventLoop, "_run_once", self._original)  # noqa: B010
+        self._counted.stop()
 
     def _collect(self, phase: str, _info: object) -> None:
         if phase == "start":
